@@ -1,0 +1,19 @@
+/* batch.h -- a ragged batch: sequences laid end to end, no padding anywhere. */
+#ifndef PAL_MODEL_BATCH_H
+#define PAL_MODEL_BATCH_H
+
+#include <stdint.h>
+
+/* Arrays are borrowed. N = offsets[sequences] tokens in all. */
+typedef struct {
+    int32_t sequences;      /* B >= 1 */
+    const int32_t *offsets; /* (B + 1), offsets[0] = 0, each sequence at least 1 token */
+    const int32_t *tokens;  /* (N), ids in [0, V) */
+    /* (N) weight of token t as something to predict from the tokens before it, >= 0.
+     * The first token of a sequence is never predicted: its weight must be 0. A position
+     * whose next token has weight 0 gets no logits. */
+    const float *weights;
+    const int64_t *ids;     /* (B) which example each sequence is, or NULL */
+} pal_batch_t;
+
+#endif

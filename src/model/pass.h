@@ -1,0 +1,83 @@
+/* pass.h -- one forward and backward pass over a ragged batch.
+ *
+ * Losses live outside the model. pal_forward() leaves its activations in the pass; a loss
+ * reads them (taps) and writes d(loss)/d(tap) into the seeds at the same places;
+ * pal_backward() takes the seeds down to the weights. A method is then a short list of
+ * passes: batch, loss, weight.
+ *
+ *     pal_forward(pass, weights, batch, PAL_ALL_LAYERS, err);
+ *     loss = pal_loss_nll(pass, scale);           // writes the logit seed
+ *     pal_backward(pass, weights, NULL, grad);    // adds to grad
+ *
+ * A pass owns its activations and keeps them until the next pal_forward(). Nothing is
+ * allocated between pal_pass_reserve() calls. Letters as in layout.h; N tokens of the
+ * batch, R <= N rows that have logits.
+ */
+#ifndef PAL_MODEL_PASS_H
+#define PAL_MODEL_PASS_H
+
+#include "base/error.h"
+#include "model/batch.h"
+#include "model/layout.h"
+
+typedef struct pal_pass pal_pass_t;
+
+enum { PAL_ALL_LAYERS = -1 };
+
+/* The layout is borrowed and must outlive the pass. *out is owned by the caller. */
+PAL_MUST_CHECK
+int pal_pass_create(const pal_layout_t *layout, pal_pass_t **out, pal_error_t *err);
+void pal_pass_destroy(pal_pass_t *pass);
+
+/* Make room for batches of up to `tokens` tokens in `sequences` sequences, `rows` of them
+ * with logits. Never shrinks. On PAL_ENOMEM the pass is as it was. */
+PAL_MUST_CHECK
+int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,
+                     pal_error_t *err);
+
+/* Run the blocks 0 .. upto-1 and, with PAL_ALL_LAYERS, also the final norm and the logits
+ * of the rows that predict something. Clears all seeds. The batch is borrowed until the
+ * next forward.
+ *
+ * PAL_EINVAL: an empty batch, a sequence longer than the context, a token id outside
+ * [0, V), a weight that is negative or on a first token: the message has the value.
+ * PAL_ENOMEM: the batch is larger than what could be reserved (grows by itself once). */
+PAL_MUST_CHECK
+int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch,
+                int32_t upto, pal_error_t *err);
+
+/* --- Taps; valid after pal_forward(), borrowed --- */
+
+const pal_layout_t *pal_pass_layout(const pal_pass_t *pass);
+const pal_batch_t *pal_pass_batch(const pal_pass_t *pass);
+int32_t pal_pass_tokens(const pal_pass_t *pass);   /* N */
+
+/* (N, C) residual stream: after block `layer` for 0 <= layer < upto, and the sum of the
+ * embeddings for layer = -1. */
+const float *pal_pass_residual(const pal_pass_t *pass, int32_t layer);
+
+/* (N, C) output of the MLP of a block, bias included. */
+const float *pal_pass_mlp(const pal_pass_t *pass, int32_t layer);
+
+/* (R, V) and, per row, the position in the batch it comes from (the token predicted is
+ * the next one): row i predicts tokens[positions[i] + 1]. */
+int32_t pal_pass_rows(const pal_pass_t *pass);
+const int32_t *pal_pass_positions(const pal_pass_t *pass);
+const float *pal_pass_logits(const pal_pass_t *pass);
+
+/* --- Seeds; a loss adds its gradient here before pal_backward() --- */
+
+/* (N, C) zeroed on first use after a forward; marks the place as seeded. */
+float *pal_pass_seed_residual(pal_pass_t *pass, int32_t layer);
+float *pal_pass_seed_mlp(pal_pass_t *pass, int32_t layer);
+/* (R, V) uninitialised on first use: the loss that takes it writes every entry. */
+float *pal_pass_seed_logits(pal_pass_t *pass);
+
+/* Add d(loss)/d(weights) to grad, from the highest seeded place down. `train` has one
+ * flag per slice of the layout (NULL: all): a slice whose flag is 0 gets no gradient, and
+ * the descent ends at the lowest block that still has something to train. Seeds are used
+ * up. Call at most once per forward, with the same weights. */
+void pal_backward(pal_pass_t *pass, const float *weights, const uint8_t *train,
+                  float *grad);
+
+#endif

@@ -1,0 +1,48 @@
+/* facts_file.h -- the JSON Lines file a person writes facts in.
+ *
+ * One object a line: id, question, choices, answer (0-based index), statements; optional
+ * relation, role ("forget" | "retain"), fold, false_statements
+ * ([{"answer": "...", "statements": ["...", ...]}, ...]). Unknown keys are errors.
+ */
+#ifndef PAL_WORLD_FACTS_FILE_H
+#define PAL_WORLD_FACTS_FILE_H
+
+#include "world/world.h"
+
+/* Read into facts (strings in arena). Facts without a fold or role get fold -1 and role
+ * PAL_FORGET; the caller assigns. Refuses malformed JSON, non-UTF-8, unknown or missing
+ * keys, wrong types, fewer than 2 choices, an answer out of range, repeated choices, a
+ * duplicate id, the same question twice (conflicting answers said as such):
+ * "<path>:<line>: ...". */
+PAL_MUST_CHECK
+int pal_facts_read(const char *path, pal_arena_t *arena, pal_fact_t **facts,
+                   int32_t *count, pal_error_t *err);
+
+/* What `palimpsest facts check` says of a file beyond what reading refuses. Floors are
+ * fractions of forget facts right when always taking ... */
+typedef struct {
+    int32_t facts, forget, retain, relations, folds;
+    double chance;            /* mean of 1 / choices */
+    double longest_choice;    /* ... the longest choice (ties count 1 / tied) */
+    double majority_position; /* ... the most frequent position of the answer */
+    double majority_answer;   /* ... among its choices, the answer text most often right
+                                 elsewhere (leave-one-out; ties 1 / tied) */
+    int32_t warnings;
+} pal_facts_report_t;
+
+/* Each warning is passed to say(ctx, line number, text): a question that contains its
+ * answer, a statement without the answer's text (no false version can be derived), a fact
+ * of a single statement, statements repeated between facts. */
+typedef void (*pal_facts_say_t)(void *ctx, int32_t line, const char *text);
+PAL_MUST_CHECK
+int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,
+                    pal_facts_report_t *report, pal_error_t *err);
+
+/* Turn an official RTT folder (Years, MMLU or Random Birthdays layout, recognised by its
+ * files) into a facts file at out (temporary name, fsync, rename). What was joined and what
+ * was dropped and why goes to say(ctx, 0, text). */
+PAL_MUST_CHECK
+int pal_facts_import_rtt(const char *folder, const char *out, pal_facts_say_t say,
+                         void *ctx, pal_error_t *err);
+
+#endif
