@@ -1,0 +1,104 @@
+/* stage.h -- base, unlearn and trial as functions from weights to weights and numbers.
+ *
+ * A lab is one compute thread's working set: the pass, scorer and trainer of the corpus it
+ * works on, made when first needed and reused. Results are plain data that the caller owns.
+ */
+#ifndef PAL_STAGE_STAGE_H
+#define PAL_STAGE_STAGE_H
+
+#include <stdatomic.h>
+
+#include "stage/spec.h"
+
+enum { PAL_CURVE_MAX = 65 }; /* evaluations at most 64, and the start */
+
+/* A world with its corpus; immutable, shared by all stages of a process. */
+typedef struct {
+    pal_world_t world;
+    pal_corpus_t corpus;
+    int32_t forget, retain;  /* facts of each role */
+    int32_t largest_fold;    /* facts */
+} pal_ground_t;
+
+/* Make the world and tokenise it. On failure *ground is zeroed. */
+PAL_MUST_CHECK
+int pal_ground_create(const pal_world_spec_t *world, int64_t words, pal_ground_t *ground,
+                      pal_error_t *err);
+void pal_ground_free(pal_ground_t *ground);
+
+/* The layout of a base spec on a ground: preset size, the tokenizer's vocabulary, a context
+ * that holds the longest example. *out is owned. */
+PAL_MUST_CHECK
+int pal_base_layout(const pal_ground_t *ground, const pal_base_spec_t *spec,
+                    pal_layout_t **out, pal_error_t *err);
+
+/* Check what tables cannot: holdout < folds, falsehoods where a method needs them.
+ * PAL_EINVAL says what and why. */
+PAL_MUST_CHECK
+int pal_unlearn_check(const pal_ground_t *ground, const pal_unlearn_spec_t *spec,
+                      pal_error_t *err);
+PAL_MUST_CHECK
+int pal_attack_check(const pal_ground_t *ground, const pal_attack_spec_t *spec,
+                     pal_error_t *err);
+
+typedef struct pal_lab pal_lab_t;
+
+/* stop (NULL: never): nonzero makes a running stage return PAL_ESTOP soon. */
+PAL_MUST_CHECK
+int pal_lab_create(const atomic_int *stop, pal_lab_t **out, pal_error_t *err);
+void pal_lab_destroy(pal_lab_t *lab);
+
+/* Bits are packed, least significant first: bit i of bits[i / 8] >> (i % 8). */
+typedef struct {
+    double loss;             /* nats per token, last step; NaN if no step */
+    double v_accuracy;       /* forget facts right, all folds */
+    double retain_accuracy;
+    uint8_t *bits;           /* one per forget fact in world order; caller's, (forget+7)/8 */
+} pal_model_result_t;
+
+/* As above; bits = right at the chosen point, one per fact of V in world order. */
+typedef struct {
+    int32_t points;                    /* evaluations made, the start included */
+    double step[PAL_CURVE_MAX];        /* steps done at each */
+    double loss[PAL_CURVE_MAX];        /* nats per token; NaN at the start */
+    double v[PAL_CURVE_MAX], dev[PAL_CURVE_MAX];
+    int32_t chosen;                    /* point with the best dev; the earliest of equals */
+    int32_t best;                      /* point with the best v: the paper's choice */
+    double retain_after;               /* at the chosen point */
+    uint8_t *bits;                     /* caller's, (largest_fold+7)/8 */
+    uint8_t *bits_before;              /* at the start; caller's, same size */
+} pal_trial_result_t;
+
+/* Which forget facts pretraining teaches: taught[i] = 1 or 0 per fact of the world (1 for
+ * every retain fact). The first round(taught * forget) of a shuffle of each fold. */
+void pal_base_taught(const pal_ground_t *ground, const pal_base_spec_t *spec,
+                     pal_key_t base, uint8_t *taught);
+
+/* Train a base model. weights: layout->count floats, written. */
+PAL_MUST_CHECK
+int pal_stage_base(pal_lab_t *lab, const pal_ground_t *ground, const pal_base_spec_t *spec,
+                   pal_key_t key, float *weights, pal_model_result_t *result,
+                   pal_error_t *err);
+
+/* Unlearn: from base (read only) to weights (written). */
+PAL_MUST_CHECK
+int pal_stage_unlearn(pal_lab_t *lab, const pal_ground_t *ground,
+                      const pal_base_spec_t *base, const pal_unlearn_spec_t *spec,
+                      pal_key_t key, const float *start, float *weights,
+                      pal_model_result_t *result, pal_error_t *err);
+
+/* Attack a copy of the unlearned weights and score it. */
+PAL_MUST_CHECK
+int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
+                    const pal_base_spec_t *base, const pal_attack_spec_t *spec,
+                    pal_key_t key, const float *unlearned, pal_trial_result_t *result,
+                    pal_error_t *err);
+
+/* Expected floating-point operations of a stage: its steps and its evaluations. */
+double pal_base_flops(const pal_ground_t *ground, const pal_base_spec_t *spec);
+double pal_unlearn_flops(const pal_ground_t *ground, const pal_base_spec_t *base,
+                         const pal_unlearn_spec_t *spec);
+double pal_trial_flops(const pal_ground_t *ground, const pal_base_spec_t *base,
+                       const pal_attack_spec_t *spec);
+
+#endif

@@ -1,0 +1,84 @@
+/* method.h -- the contract an unlearning method fulfils.
+ *
+ * A method is one file, src/unlearn/<id>.c, with one symbol `const pal_method_t
+ * pal_method_<id>`, and one line in methods.def. It computes a loss and gradients from
+ * plain text about the forget facts and a sample of the retain data. It never owns the
+ * loop, the optimizer or the clock (train.h).
+ *
+ * The loss is coefficient * L_forget + L_retain: `coefficient` is the weight of the
+ * unlearning term, the retain term having weight 1.
+ */
+#ifndef PAL_UNLEARN_METHOD_H
+#define PAL_UNLEARN_METHOD_H
+
+#include "base/param.h"
+#include "model/pass.h"
+#include "world/corpus.h"
+
+/* What the forget stream carries. */
+typedef enum {
+    PAL_TRUE_TEXT,    /* statements of every forget fact */
+    PAL_RANDOM_FALSE, /* statements of every wrong answer of every forget fact */
+    PAL_FIXED_FALSE   /* statements of one wrong answer per forget fact, drawn once */
+} pal_forget_text_t;
+
+/* A method that trains nothing is a control. */
+typedef enum {
+    PAL_UNLEARNS,
+    PAL_CEILING, /* the base model as it is */
+    PAL_FLOOR    /* a base model that was never taught the forget facts */
+} pal_method_role_t;
+
+/* What the engine lends to a method for one run. */
+typedef struct {
+    const pal_layout_t *layout;
+    const float *start;   /* weights before unlearning, the frozen reference */
+    pal_pass_t *pass;     /* for the weights being trained */
+    pal_pass_t *frozen;   /* for the reference; its activations live beside pass's */
+    pal_stream_t *forget; /* as .text asks */
+    pal_stream_t *retain; /* statements and questions of the retain facts */
+    double coefficient;
+    int64_t steps;
+    pal_key_t key;        /* of this stage, for random streams */
+} pal_unlearning_t;
+
+typedef struct {
+    const char *summary;       /* one line; cite the paper */
+    pal_method_role_t role;
+    pal_forget_text_t text;
+    const pal_param_t *params; /* beside the common ones (stage/spec.h) */
+    size_t state_size;         /* bytes, parameters included, <= PAL_STATE_MAX */
+
+    /* Optional. 1 if the method trains this slice. Default: every slice. */
+    int (*trains)(const void *state, const pal_layout_t *layout,
+                  const pal_slice_t *slice);
+
+    /* Optional. Allocate scratch, measure the frozen model. */
+    int (*begin)(void *state, pal_unlearning_t *run, pal_error_t *err);
+
+    /* Required unless a control. Add the gradient of the loss at `weights` to grad, which
+     * is zeroed, and store the loss (nats per token or as the method defines). `train` is
+     * to be handed to pal_backward(). Deterministic. */
+    int (*step)(void *state, pal_unlearning_t *run, int64_t step, const float *weights,
+                const uint8_t *train, float *grad, double *loss, pal_error_t *err);
+
+    /* Optional. Release what begin() took; called once if begin() was, also after a
+     * failure. */
+    void (*end)(void *state);
+} pal_method_t;
+
+/* By methods.def name. PAL_ENOENT lists the known names and the nearest. Static. */
+PAL_MUST_CHECK
+int pal_method_find(const char *id, const pal_method_t **method, pal_error_t *err);
+int pal_method_count(void);
+const char *pal_method_id(int i);
+const pal_method_t *pal_method_at(int i);
+
+/* The pass most methods are made of: next batch of the stream, token-mean NLL, weight
+ * times its gradient added to grad, weight times its value added to *loss. */
+PAL_MUST_CHECK
+int pal_method_nll(pal_unlearning_t *run, pal_stream_t *stream, double weight,
+                   const float *weights, const uint8_t *train, float *grad, double *loss,
+                   pal_error_t *err);
+
+#endif
