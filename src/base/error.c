@@ -98,3 +98,21 @@ const char *pal_nearest(const char *word, const char *const names[], int n)
     }
     return nearest;
 }
+
+int pal_name_find(const char *what, const char *word, const char *const names[], int n,
+                  pal_error_t *err)
+{
+    const char *nearest = pal_nearest(word, names, n);
+    char known[256] = "";
+
+    for (int i = 0; i < n; i++) {
+        size_t used = strlen(known);
+
+        if (strcmp(names[i], word) == 0)
+            return i;
+        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", names[i]);
+    }
+    (void)PAL_REJECT(err, "unknown %s '%s'%s%s; known: %s", what, word,
+                     nearest ? ", nearest is " : "", nearest ? nearest : "", known);
+    return -1;
+}

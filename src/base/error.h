@@ -62,4 +62,9 @@ const char *pal_strerror(int code);
  * or NULL. For "unknown key 'lrr', nearest is 'lr'". */
 const char *pal_nearest(const char *word, const char *const names[], int n);
 
+/* Index of word in names[0..n), or -1 with "unknown <what> '<word>'; known: ..., nearest is
+ * ..." in err. */
+int pal_name_find(const char *what, const char *word, const char *const names[], int n,
+                  pal_error_t *err);
+
 #endif

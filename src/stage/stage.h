@@ -70,9 +70,11 @@ typedef struct {
 } pal_trial_result_t;
 
 /* Which forget facts pretraining teaches: taught[i] = 1 or 0 per fact of the world (1 for
- * every retain fact). The first round(taught * forget) of a shuffle of each fold. */
-void pal_base_taught(const pal_ground_t *ground, const pal_base_spec_t *spec,
-                     pal_key_t base, uint8_t *taught);
+ * every retain fact). In each fold the first round(taught * facts) of a shuffle that depends
+ * on world and seed alone: a larger fraction teaches the same facts and more. PAL_ENOMEM. */
+PAL_MUST_CHECK
+int pal_base_taught(const pal_ground_t *ground, const pal_base_spec_t *spec,
+                    uint8_t *taught, pal_error_t *err);
 
 /* Train a base model. weights: layout->count floats, written. */
 PAL_MUST_CHECK

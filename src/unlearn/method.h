@@ -48,6 +48,7 @@ typedef struct {
     pal_forget_text_t text;
     const pal_param_t *params; /* beside the common ones (stage/spec.h) */
     size_t state_size;         /* bytes, parameters included, <= PAL_STATE_MAX */
+    double cost;               /* of a step, in training steps on one batch; 0 means 2 */
 
     /* Optional. 1 if the method trains this slice. Default: every slice. */
     int (*trains)(const void *state, const pal_layout_t *layout,
@@ -80,5 +81,11 @@ PAL_MUST_CHECK
 int pal_method_nll(pal_unlearning_t *run, pal_stream_t *stream, double weight,
                    const float *weights, const uint8_t *train, float *grad, double *loss,
                    pal_error_t *err);
+
+/* *loss = forget_weight * NLL(forget) + NLL(retain), two passes of the above. */
+PAL_MUST_CHECK
+int pal_method_nll_pair(pal_unlearning_t *run, double forget_weight, const float *weights,
+                        const uint8_t *train, float *grad, double *loss,
+                        pal_error_t *err);
 
 #endif

@@ -1,0 +1,148 @@
+#include "eval/choice.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "model/loss.h"
+
+/* Enough tokens for large matrix products, few enough to stay in cache. */
+enum { BATCH_TOKENS = 2048 };
+
+struct pal_scorer {
+    const pal_corpus_t *corpus;
+    int32_t token_capacity, sequence_capacity;
+    int32_t *tokens, *offsets;
+    float *weights;
+    double *nll;        /* one per sequence */
+    pal_batch_t batch;  /* what is filled so far */
+};
+
+static int32_t choices_of(const pal_corpus_t *corpus, int32_t fact)
+{
+    return corpus->world->facts[fact].choice_count;
+}
+
+static const pal_example_t *question(const pal_corpus_t *corpus, int32_t fact, int32_t c)
+{
+    return &corpus->examples[pal_corpus_question(corpus, fact, c)];
+}
+
+/* Tokens of all choices of a fact. */
+static int32_t fact_tokens(const pal_corpus_t *corpus, int32_t fact)
+{
+    int32_t tokens = 0;
+
+    for (int32_t c = 0; c < choices_of(corpus, fact); c++)
+        tokens += question(corpus, fact, c)->length;
+    return tokens;
+}
+
+int pal_scorer_create(const pal_corpus_t *corpus, pal_scorer_t **out, pal_error_t *err)
+{
+    pal_scorer_t *scorer = calloc(1, sizeof *scorer);
+    int32_t most = BATCH_TOKENS;
+
+    if (!scorer)
+        goto fail;
+    for (int32_t fact = 0; fact < corpus->world->count; fact++)
+        if (fact_tokens(corpus, fact) > most)
+            most = fact_tokens(corpus, fact);
+    scorer->corpus = corpus;
+    scorer->token_capacity = scorer->sequence_capacity = most;
+    scorer->tokens = malloc((size_t)most * sizeof *scorer->tokens);
+    scorer->offsets = malloc(((size_t)most + 1) * sizeof *scorer->offsets);
+    scorer->weights = malloc((size_t)most * sizeof *scorer->weights);
+    scorer->nll = malloc((size_t)most * sizeof *scorer->nll);
+    if (!scorer->tokens || !scorer->offsets || !scorer->weights || !scorer->nll)
+        goto fail;
+    *out = scorer;
+    return PAL_OK;
+fail:
+    pal_scorer_destroy(scorer);
+    return PAL_FAIL(err, PAL_ENOMEM, "scoring batch of %d tokens", most);
+}
+
+void pal_scorer_destroy(pal_scorer_t *scorer)
+{
+    if (!scorer)
+        return;
+    free(scorer->tokens);
+    free(scorer->offsets);
+    free(scorer->weights);
+    free(scorer->nll);
+    free(scorer);
+}
+
+/* Append the fact asked with each of its choices; only the choice's tokens count. */
+static void append(pal_scorer_t *scorer, int32_t fact)
+{
+    pal_batch_t *batch = &scorer->batch;
+
+    for (int32_t c = 0; c < choices_of(scorer->corpus, fact); c++) {
+        const pal_example_t *example = question(scorer->corpus, fact, c);
+        int32_t at = scorer->offsets[batch->sequences];
+
+        for (int32_t t = 0; t < example->length; t++) {
+            scorer->tokens[at + t] = scorer->corpus->tokens[example->start + t];
+            scorer->weights[at + t] = t < example->prompt ? 0.0f : 1.0f;
+        }
+        scorer->offsets[++batch->sequences] = at + example->length;
+    }
+}
+
+/* Facts first .. until-1 that fit into one batch; at least one. */
+static int32_t fill(pal_scorer_t *scorer, const int32_t *facts, int32_t first, int32_t n)
+{
+    int32_t next = first, tokens = 0;
+
+    scorer->batch = (pal_batch_t){.offsets = scorer->offsets, .tokens = scorer->tokens,
+                                  .weights = scorer->weights};
+    scorer->offsets[0] = 0;
+    while (next < n) {
+        int32_t more = fact_tokens(scorer->corpus, facts[next]);
+
+        if (next > first && tokens + more > BATCH_TOKENS)
+            break;
+        append(scorer, facts[next++]);
+        tokens += more;
+    }
+    return next;
+}
+
+static int is_right(const double *nll, int32_t choices, int32_t answer)
+{
+    for (int32_t c = 0; c < choices; c++)
+        if (c != answer && !(nll[answer] < nll[c])) /* also when NaN */
+            return 0;
+    return 1;
+}
+
+int pal_scorer_run(pal_scorer_t *scorer, pal_pass_t *pass, const float *weights,
+                   const int32_t *facts, int32_t n, uint8_t *right, double *accuracy,
+                   pal_error_t *err)
+{
+    const pal_world_t *world = scorer->corpus->world;
+    int64_t count = 0;
+
+    for (int32_t first = 0, until; first < n; first = until) {
+        const double *nll = scorer->nll;
+        int rc;
+
+        until = fill(scorer, facts, first, n);
+        rc = pal_forward(pass, weights, &scorer->batch, PAL_ALL_LAYERS, err);
+        if (rc != PAL_OK)
+            return rc;
+        pal_loss_nll_sequences(pass, scorer->nll, NULL);
+        for (int32_t i = first; i < until; i++) {
+            const pal_fact_t *fact = &world->facts[facts[i]];
+            int yes = is_right(nll, fact->choice_count, fact->answer);
+
+            if (right)
+                right[i] = (uint8_t)yes;
+            count += yes;
+            nll += fact->choice_count;
+        }
+    }
+    *accuracy = n ? (double)count / n : NAN;
+    return PAL_OK;
+}
