@@ -18,6 +18,8 @@ typedef struct {
     pal_corpus_t corpus;
     int32_t forget, retain;  /* facts of each role */
     int32_t largest_fold;    /* facts */
+    double statement_length; /* mean tokens of a statement, and of a question with choice */
+    double question_length;
 } pal_ground_t;
 
 /* Make the world and tokenise it. On failure *ground is zeroed. */

@@ -1,0 +1,56 @@
+#include "stage/lab.h"
+
+/* Floating-point operations of one sequence of `length` tokens: forward with or without the
+ * output matrix at every token. 0 for a size that does not exist. */
+static double sequence_flops(const pal_ground_t *ground, const pal_base_spec_t *spec,
+                             double length, int with_logits)
+{
+    pal_layout_t layout = {0};
+
+    if (pal_base_shape(ground, spec, &layout.shape, NULL) != PAL_OK)
+        return 0;
+    return length * pal_layout_flops(&layout, length, with_logits);
+}
+
+static double training_flops(const pal_ground_t *ground, const pal_base_spec_t *spec,
+                             const pal_recipe_t *recipe, double length)
+{
+    return 3 * (double)recipe->steps * (double)recipe->batch *
+           sequence_flops(ground, spec, length, 1);
+}
+
+/* Scoring asks every choice; logits only at the choice, which is neglected. */
+static double scoring_flops(const pal_ground_t *ground, const pal_base_spec_t *spec,
+                            double facts)
+{
+    double choices = 1 / pal_world_chance(&ground->world);
+
+    return facts * choices * sequence_flops(ground, spec, ground->question_length, 0);
+}
+
+double pal_base_flops(const pal_ground_t *ground, const pal_base_spec_t *spec)
+{
+    return training_flops(ground, spec, &spec->pretrain.recipe, ground->statement_length) +
+           scoring_flops(ground, spec, ground->world.count);
+}
+
+double pal_unlearn_flops(const pal_ground_t *ground, const pal_base_spec_t *base,
+                         const pal_unlearn_spec_t *spec)
+{
+    double cost = spec->method->cost > 0 ? spec->method->cost : 2;
+    double flops = scoring_flops(ground, base, ground->world.count);
+
+    if (spec->method->role == PAL_UNLEARNS)
+        flops += cost * training_flops(ground, base, &spec->common.recipe,
+                                       ground->statement_length);
+    return flops;
+}
+
+double pal_trial_flops(const pal_ground_t *ground, const pal_base_spec_t *base,
+                       const pal_attack_spec_t *spec)
+{
+    double looks = 1 + (double)spec->common.evaluations;
+
+    return training_flops(ground, base, &spec->common.recipe, ground->question_length) +
+           scoring_flops(ground, base, looks * 2 * ground->largest_fold + ground->retain);
+}

@@ -1,0 +1,106 @@
+#include <string.h>
+
+#include "stage/stage.h"
+
+enum { SMALLEST_CONTEXT = 32 };
+
+static void measure_folds(pal_ground_t *ground)
+{
+    const pal_world_t *world = &ground->world;
+
+    for (int32_t fold = 0; fold < world->folds; fold++) {
+        int32_t facts = 0;
+
+        for (int32_t i = 0; i < world->count; i++)
+            facts += world->facts[i].role == PAL_FORGET && world->facts[i].fold == fold;
+        ground->forget += facts;
+        if (facts > ground->largest_fold)
+            ground->largest_fold = facts;
+    }
+    ground->retain = world->count - ground->forget;
+}
+
+static double mean_length(const pal_corpus_t *corpus, pal_form_t form)
+{
+    int64_t tokens = 0, examples = 0;
+
+    for (int32_t i = 0; i < corpus->count; i++)
+        if (corpus->examples[i].form == form) {
+            tokens += corpus->examples[i].length;
+            examples++;
+        }
+    return examples ? (double)tokens / (double)examples : 0;
+}
+
+int pal_ground_create(const pal_world_spec_t *world, int64_t words, pal_ground_t *ground,
+                      pal_error_t *err)
+{
+    int rc;
+
+    memset(ground, 0, sizeof *ground);
+    rc = pal_world_make(world->kind, world->state, &ground->world, err);
+    if (rc == PAL_OK)
+        rc = pal_corpus_create(&ground->world, (int32_t)words, &ground->corpus, err);
+    if (rc != PAL_OK) {
+        pal_ground_free(ground);
+        return rc;
+    }
+    measure_folds(ground);
+    ground->statement_length = mean_length(&ground->corpus, PAL_STATEMENT);
+    ground->question_length = mean_length(&ground->corpus, PAL_QUESTION);
+    return PAL_OK;
+}
+
+void pal_ground_free(pal_ground_t *ground)
+{
+    pal_corpus_free(&ground->corpus);
+    pal_world_free(&ground->world);
+    memset(ground, 0, sizeof *ground);
+}
+
+int pal_base_shape(const pal_ground_t *ground, const pal_base_spec_t *spec,
+                   pal_shape_t *shape, pal_error_t *err)
+{
+    int rc = pal_preset_find(spec->model.size, shape, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    shape->vocab = pal_tokenizer_size(ground->corpus.tokenizer);
+    shape->context = ground->corpus.longest > SMALLEST_CONTEXT ? ground->corpus.longest
+                                                               : SMALLEST_CONTEXT;
+    return PAL_OK;
+}
+
+int pal_base_layout(const pal_ground_t *ground, const pal_base_spec_t *spec,
+                    pal_layout_t **out, pal_error_t *err)
+{
+    pal_shape_t shape;
+    int rc = pal_base_shape(ground, spec, &shape, err);
+
+    return rc == PAL_OK ? pal_layout_create(&shape, out, err) : rc;
+}
+
+int pal_unlearn_check(const pal_ground_t *ground, const pal_unlearn_spec_t *spec,
+                      pal_error_t *err)
+{
+    if (spec->method->text == PAL_TRUE_TEXT || strcmp(spec->common.format, "question") == 0)
+        return PAL_OK;
+    for (int32_t i = 0; i < ground->world.count; i++) {
+        const pal_fact_t *fact = &ground->world.facts[i];
+
+        if (fact->role == PAL_FORGET && fact->falsehood_count == 0)
+            return PAL_REJECT(err, "method '%s' teaches wrong answers, but fact '%s' "
+                              "(line %d) has no false_statements and its answer stands in "
+                              "none of its statements", spec->id, fact->id, fact->line);
+    }
+    return PAL_OK;
+}
+
+int pal_attack_check(const pal_ground_t *ground, const pal_attack_spec_t *spec,
+                     pal_error_t *err)
+{
+    if (spec->common.holdout >= ground->world.folds)
+        return PAL_REJECT(err, "holdout %lld, but the world has folds 0 to %d",
+                          (long long)spec->common.holdout, ground->world.folds - 1);
+    return PAL_OK;
+}

@@ -1,0 +1,128 @@
+#include "stage/lab.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int pal_lab_create(const atomic_int *stop, pal_lab_t **out, pal_error_t *err)
+{
+    pal_lab_t *lab = calloc(1, sizeof *lab);
+
+    if (!lab)
+        return PAL_FAIL(err, PAL_ENOMEM, "lab");
+    lab->stop = stop;
+    *out = lab;
+    return PAL_OK;
+}
+
+static void clear(pal_lab_t *lab)
+{
+    const atomic_int *stop = lab->stop;
+
+    pal_scorer_destroy(lab->scorer);
+    pal_trainer_destroy(lab->trainer);
+    pal_pass_destroy(lab->pass);
+    pal_pass_destroy(lab->frozen);
+    pal_layout_destroy(lab->layout);
+    free(lab->work);
+    free(lab->best);
+    free(lab->train);
+    free(lab->facts);
+    free(lab->right);
+    memset(lab, 0, sizeof *lab);
+    lab->stop = stop;
+}
+
+void pal_lab_destroy(pal_lab_t *lab)
+{
+    if (!lab)
+        return;
+    clear(lab);
+    free(lab);
+}
+
+/* Plain buffers; PAL_ENOMEM if one is missing. */
+static int allocate(pal_lab_t *lab, const pal_ground_t *ground, pal_error_t *err)
+{
+    size_t n = (size_t)lab->layout->count, facts = (size_t)ground->world.count;
+
+    lab->work = malloc(n * sizeof(float));
+    lab->best = malloc(n * sizeof(float));
+    lab->train = malloc((size_t)lab->layout->slice_count);
+    lab->facts = malloc(facts * sizeof *lab->facts);
+    lab->right = malloc(facts);
+    if (!lab->work || !lab->best || !lab->train || !lab->facts || !lab->right)
+        return PAL_FAIL(err, PAL_ENOMEM, "weights of %zu parameters", n);
+    return PAL_OK;
+}
+
+static int build(pal_lab_t *lab, const pal_ground_t *ground, const pal_base_spec_t *spec,
+                 pal_error_t *err)
+{
+    int rc = pal_base_layout(ground, spec, &lab->layout, err);
+
+    if (rc == PAL_OK)
+        rc = pal_pass_create(lab->layout, &lab->pass, err);
+    if (rc == PAL_OK)
+        rc = pal_pass_create(lab->layout, &lab->frozen, err);
+    if (rc == PAL_OK)
+        rc = pal_trainer_create(lab->layout, &lab->trainer, err);
+    if (rc == PAL_OK)
+        rc = pal_scorer_create(&ground->corpus, &lab->scorer, err);
+    if (rc == PAL_OK)
+        rc = allocate(lab, ground, err);
+    return rc;
+}
+
+int pal_lab_prepare(pal_lab_t *lab, const pal_ground_t *ground,
+                    const pal_base_spec_t *spec, pal_error_t *err)
+{
+    pal_shape_t shape;
+    int rc = pal_base_shape(ground, spec, &shape, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    if (lab->layout && lab->ground == ground &&
+        pal_key_equal(lab->world, ground->world.key) &&
+        memcmp(&lab->layout->shape, &shape, sizeof shape) == 0)
+        return PAL_OK;
+    clear(lab);
+    rc = build(lab, ground, spec, err);
+    if (rc != PAL_OK)
+        clear(lab);
+    lab->ground = ground;
+    lab->world = ground->world.key;
+    return rc;
+}
+
+static void pack(const uint8_t *right, int32_t n, uint8_t *bits)
+{
+    memset(bits, 0, ((size_t)n + 7) / 8);
+    for (int32_t i = 0; i < n; i++)
+        if (right[i])
+            bits[i / 8] |= (uint8_t)(1u << (i % 8));
+}
+
+int pal_lab_score(pal_lab_t *lab, const pal_ground_t *ground, const float *weights,
+                  pal_role_t role, int32_t fold, uint8_t *bits, double *accuracy,
+                  pal_error_t *err)
+{
+    int32_t n = pal_world_select(&ground->world, role, fold, lab->facts);
+    int rc = pal_scorer_run(lab->scorer, lab->pass, weights, lab->facts, n, lab->right,
+                            accuracy, err);
+
+    if (rc == PAL_OK && bits)
+        pack(lab->right, n, bits);
+    return rc;
+}
+
+int pal_lab_judge(pal_lab_t *lab, const pal_ground_t *ground, const float *weights,
+                  pal_model_result_t *result, pal_error_t *err)
+{
+    int rc = pal_lab_score(lab, ground, weights, PAL_FORGET, -1, result->bits,
+                           &result->v_accuracy, err);
+
+    if (rc == PAL_OK)
+        rc = pal_lab_score(lab, ground, weights, PAL_RETAIN, -1, NULL,
+                           &result->retain_accuracy, err);
+    return rc;
+}

@@ -1,0 +1,119 @@
+#include <math.h>
+#include <string.h>
+
+#include "stage/lab.h"
+#include "stage/pools.h"
+
+struct attacking {
+    pal_lab_t *lab;
+    const pal_ground_t *ground;
+    const pal_attack_spec_t *spec;
+    void *state;
+    pal_attacking_t lent;
+    pal_trial_result_t *result;
+};
+
+static int step(void *ctx, int64_t i, const float *weights, float *grad, double *loss,
+                pal_error_t *err)
+{
+    struct attacking *run = ctx;
+
+    return run->spec->attack->step(run->state, &run->lent, i, weights, run->lab->train,
+                                   grad, loss, err);
+}
+
+/* Score one point of the curve; a point better on dev than all before is the new choice,
+ * and its weights are kept. */
+static int watch(void *ctx, int64_t done, const float *weights, double loss,
+                 pal_error_t *err)
+{
+    struct attacking *run = ctx;
+    pal_trial_result_t *r = run->result;
+    int32_t dev_fold = pal_dev_fold(run->spec, run->ground->world.folds);
+    int32_t v_fold = (int32_t)run->spec->common.holdout, point = r->points;
+    uint8_t *bits = point == 0 ? r->bits_before : NULL;
+    int chosen, rc;
+
+    rc = pal_lab_score(run->lab, run->ground, weights, PAL_FORGET, dev_fold, NULL,
+                       &r->dev[point], err);
+    if (rc != PAL_OK)
+        return rc;
+    chosen = point == 0 || r->dev[point] > r->dev[r->chosen];
+    rc = pal_lab_score(run->lab, run->ground, weights, PAL_FORGET, v_fold,
+                       chosen && point > 0 ? r->bits : bits, &r->v[point], err);
+    if (rc != PAL_OK)
+        return rc;
+    if (point == 0)
+        memcpy(r->bits, r->bits_before, ((size_t)run->ground->largest_fold + 7) / 8);
+    if (chosen) {
+        r->chosen = point;
+        memcpy(run->lab->best, weights, (size_t)run->lab->layout->count * sizeof(float));
+    }
+    if (point == 0 || r->v[point] > r->v[r->best])
+        r->best = point;
+    r->step[point] = (double)done;
+    r->loss[point] = loss;
+    r->points++;
+    return PAL_OK;
+}
+
+static void select_slices(const pal_attack_t *attack, const void *state,
+                          const pal_layout_t *layout, uint8_t *train)
+{
+    for (int32_t i = 0; i < layout->slice_count; i++)
+        train[i] = !attack->trains || attack->trains(state, layout, &layout->slices[i]);
+}
+
+static int run_attack(struct attacking *run, float *weights, pal_error_t *err)
+{
+    const pal_attack_t *attack = run->spec->attack;
+    pal_lab_t *lab = run->lab;
+    pal_training_t training = {.recipe = &run->spec->common.recipe, .train = lab->train,
+                               .stop = lab->stop, .step = step, .watch = watch,
+                               .watches = run->spec->common.evaluations, .ctx = run};
+    double loss;
+    int rc = watch(run, 0, weights, NAN, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    select_slices(attack, run->state, lab->layout, lab->train);
+    if (attack->begin)
+        rc = attack->begin(run->state, &run->lent, err);
+    if (rc == PAL_OK)
+        rc = pal_train(lab->trainer, &training, weights, &loss, err);
+    if (attack->end)
+        attack->end(run->state);
+    return rc == PAL_OK ? rc : pal_context(err, rc, "attack %s", run->spec->id);
+}
+
+int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
+                    const pal_base_spec_t *base, const pal_attack_spec_t *spec,
+                    pal_key_t key, const float *unlearned, pal_trial_result_t *result,
+                    pal_error_t *err)
+{
+    _Alignas(16) unsigned char state[PAL_STATE_MAX];
+    struct attacking run = {.lab = lab, .ground = ground, .spec = spec, .state = state,
+                            .result = result};
+    pal_pool_t known = {0};
+    int rc = pal_lab_prepare(lab, ground, base, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    memcpy(state, spec->state, sizeof state);
+    memcpy(lab->work, unlearned, (size_t)lab->layout->count * sizeof(float));
+    result->points = result->chosen = result->best = 0;
+    run.lent = (pal_attacking_t){.layout = lab->layout, .pass = lab->pass, .key = key,
+                                 .steps = spec->common.recipe.steps};
+    rc = pal_pool_known(ground, spec, &known, err);
+    if (rc == PAL_OK)
+        rc = pal_stream_create(&ground->corpus, &known, (int32_t)spec->common.recipe.batch,
+                               key, "known", &run.lent.known, err);
+    if (rc == PAL_OK)
+        rc = run_attack(&run, lab->work, err);
+    if (rc == PAL_OK)
+        rc = pal_lab_score(lab, ground, lab->best, PAL_RETAIN, -1, NULL,
+                           &result->retain_after, err);
+    pal_stream_destroy(run.lent.known);
+    pal_pool_free(&known);
+    return rc;
+}
