@@ -125,8 +125,8 @@ static int is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Length of the first piece of text[0..n), n >= 1. The last space of a run of white space
- * goes with what follows it. */
+/* Length of the first piece of text[0..n), n >= 1. The last space of a run of white
+ * space goes with what follows it. */
 static size_t piece_length(const char *text, size_t n)
 {
     size_t i = 0;
@@ -294,8 +294,8 @@ const char *pal_tokenizer_word(const pal_tokenizer_t *tokenizer, int32_t id, siz
     return tokenizer->words.entries[id - PAL_FIRST_WORD].text;
 }
 
-int32_t pal_tokenizer_encode(const pal_tokenizer_t *tokenizer, const char *text, size_t n,
-                             int32_t *ids, int32_t max)
+int32_t pal_tokenizer_encode(const pal_tokenizer_t *tokenizer, const char *text,
+                             size_t n, int32_t *ids, int32_t max)
 {
     int32_t used = 0;
 
@@ -339,7 +339,8 @@ out:
     return PAL_OK;
 }
 
-/* A word as pal_tokenizer_build() could have made it: one new piece of several bytes. */
+/* A word as pal_tokenizer_build() could have made it: one new piece of several bytes.
+ */
 static int load_word(pal_tokenizer_t *t, size_t i, const json_t *item, pal_error_t *err)
 {
     const char *text = json_string_value(item);
@@ -363,10 +364,11 @@ static int load_words(pal_tokenizer_t *t, const json_t *root, pal_error_t *err)
     size_t i;
 
     if (!json_is_array(list) || json_object_size(root) != 1)
-        return PAL_REJECT(err, "tokenizer: expected {\"words\": [...]} and nothing else");
+        return PAL_REJECT(err,
+                          "tokenizer: expected {\"words\": [...]} and nothing else");
     if (json_array_size(list) > MOST_WORDS)
-        return PAL_REJECT(err, "tokenizer: %zu words; at most %d", json_array_size(list),
-                          MOST_WORDS);
+        return PAL_REJECT(err, "tokenizer: %zu words; at most %d",
+                          json_array_size(list), MOST_WORDS);
     json_array_foreach(list, i, item)
     {
         int rc = load_word(t, i, item, err);

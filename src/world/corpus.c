@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Everything a fact says, in the order of its examples: statements, falsehoods, then the
- * two parts of its questions: "Q: <question> A:" once and " <choice>." for each choice. The
- * parts meet at a space that opens a piece, so their tokens are those of the whole. */
+/* Everything a fact says, in the order of its examples: statements, falsehoods, then
+ * the two parts of its questions: "Q: <question> A:" once and " <choice>." for each
+ * choice. The parts meet at a space that opens a piece, so their tokens are those of
+ * the whole. */
 typedef struct {
     const char **texts; /* (count) owned; questions in arena, the rest the world's */
     int64_t count;
@@ -83,10 +84,10 @@ static void text_list_free(text_list_t *list)
 
 typedef struct {
     pal_corpus_t *corpus;
-    int64_t tokens;   /* so far */
+    int64_t tokens; /* so far */
     int64_t examples;
     int64_t longest;
-    int writes;       /* 0: only measure */
+    int writes; /* 0: only measure */
 } writer_t;
 
 static void append(writer_t *w, const char *text)

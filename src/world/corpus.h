@@ -62,6 +62,9 @@ int pal_pool_add(pal_pool_t *pool, const pal_corpus_t *corpus, int32_t fact,
 PAL_MUST_CHECK
 int pal_pool_add_group(pal_pool_t *pool, const pal_corpus_t *corpus, int32_t fact,
                        int32_t group, pal_error_t *err);
+/* Append one example. PAL_ENOMEM; the pool is then as it was. */
+PAL_MUST_CHECK
+int pal_pool_push(pal_pool_t *pool, int32_t example, pal_error_t *err);
 void pal_pool_free(pal_pool_t *pool);
 double pal_pool_mean_length(const pal_pool_t *pool, const pal_corpus_t *corpus); /* tokens */
 

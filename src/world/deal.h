@@ -11,8 +11,8 @@ PAL_MUST_CHECK
 int pal_deal_retain(pal_fact_t *facts, int32_t count, double fraction, pal_rng_t *rng,
                     pal_error_t *err);
 
-/* Give every forget fact with fold -1 a fold in [0, folds). The numbers dealt to each fold
- * differ by at most one, in all and within each relation. PAL_ENOMEM. */
+/* Give every forget fact with fold -1 a fold in [0, folds). The numbers dealt to each
+ * fold differ by at most one, in all and within each relation. PAL_ENOMEM. */
 PAL_MUST_CHECK
 int pal_deal_folds(pal_fact_t *facts, int32_t count, int32_t folds, pal_rng_t *rng,
                    pal_error_t *err);

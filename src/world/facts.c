@@ -57,7 +57,8 @@ static int make(const void *state, pal_world_t *world, pal_error_t *err)
     int rc;
 
     if (!p->file[0])
-        return PAL_REJECT(err, "key 'file' is missing: a world of kind facts needs one");
+        return PAL_REJECT(err,
+                          "key 'file' is missing: a world of kind facts needs one");
     rc = pal_facts_read(p->file, &world->arena, &world->facts, &world->count, err);
     if (rc == PAL_OK)
         rc = deal(p, world, err);

@@ -8,9 +8,9 @@
 /* More than this is a slip, and choices are compared with each other. */
 enum { MOST_CHOICES = 64, MOST_FOLDS = 100 };
 
-static const char *const keys[] = {
-    "id",      "relation", "role",       "fold",            "question",
-    "choices", "answer",   "statements", "false_statements"};
+static const char *const keys[] = {"id",     "relation",   "role",
+                                   "fold",   "question",   "choices",
+                                   "answer", "statements", "false_statements"};
 static const char *const false_keys[] = {"answer", "statements"};
 
 enum {
@@ -25,8 +25,8 @@ typedef struct {
 } input_t;
 
 /* "<path>:<line>: <format>", PAL_EINVAL. */
-#define REJECT(in, format, ...)                                                    \
-    PAL_REJECT((in)->err, "%s:%d: " format, (in)->reader->path, (in)->reader->line,  \
+#define REJECT(in, format, ...)                                                        \
+    PAL_REJECT((in)->err, "%s:%d: " format, (in)->reader->path, (in)->reader->line,    \
                __VA_ARGS__)
 
 static int no_memory(const input_t *in)
@@ -97,7 +97,8 @@ static int get_texts(const input_t *in, const json_t *row, const char *key, size
                       pal_json_kind(array));
     n = json_array_size(array);
     if (n < min || n > max)
-        return REJECT(in, "key '%s': %zu entries; expected %zu to %zu", key, n, min, max);
+        return REJECT(in, "key '%s': %zu entries; expected %zu to %zu", key, n, min,
+                      max);
     list = pal_arena_get(in->arena, n * sizeof *list);
     if (!list)
         return no_memory(in);
@@ -151,7 +152,8 @@ static int read_choices(const input_t *in, const json_t *row, pal_fact_t *fact)
 
 static int read_role(const input_t *in, const json_t *row, pal_fact_t *fact)
 {
-    const json_t *role = json_object_get(row, "role"), *fold = json_object_get(row, "fold");
+    const json_t *role = json_object_get(row, "role"),
+                 *fold = json_object_get(row, "fold");
     const char *text = json_string_value(role);
 
     fact->fold = -1;
@@ -166,8 +168,8 @@ static int read_role(const input_t *in, const json_t *row, pal_fact_t *fact)
     return get_index(in, fold, "fold", MOST_FOLDS, &fact->fold);
 }
 
-static int read_falsehood(const input_t *in, const json_t *value, const pal_fact_t *fact,
-                          pal_falsehood_t *out)
+static int read_falsehood(const input_t *in, const json_t *value,
+                          const pal_fact_t *fact, pal_falsehood_t *out)
 {
     const json_t *answer;
     int rc;
@@ -198,7 +200,8 @@ static int read_falsehoods(const input_t *in, const json_t *row, pal_fact_t *fac
     if (!array)
         return PAL_OK;
     if (!json_is_array(array) || n > MOST_CHOICES)
-        return REJECT(in, "key 'false_statements': expected an array of at most %d objects",
+        return REJECT(in,
+                      "key 'false_statements': expected an array of at most %d objects",
                       MOST_CHOICES);
     list = pal_arena_get(in->arena, n * sizeof *list);
     if (!list)
@@ -265,10 +268,11 @@ static int by_question(const void *a, const void *b)
     return order ? order : x->line - y->line;
 }
 
-static int reject_twin(const input_t *in, const pal_fact_t *first, const pal_fact_t *twin,
-                       int same_question)
+static int reject_twin(const input_t *in, const pal_fact_t *first,
+                       const pal_fact_t *twin, int same_question)
 {
-    const char *before = first->choices[first->answer], *now = twin->choices[twin->answer];
+    const char *before = first->choices[first->answer],
+               *now = twin->choices[twin->answer];
 
     if (!same_question)
         return PAL_REJECT(in->err, "%s:%d: id '%.60s' is that of line %d",
@@ -282,7 +286,8 @@ static int reject_twin(const input_t *in, const pal_fact_t *first, const pal_fac
                       in->reader->path, twin->line, first->line, before, now);
 }
 
-/* Sort by what must differ and look for neighbours; of several, the first in the file. */
+/* Sort by what must differ and look for neighbours; of several, the first in the file.
+ */
 static int check_twins(const input_t *in, const pal_fact_t **order, int32_t count,
                        int same_question)
 {
@@ -297,7 +302,8 @@ static int check_twins(const input_t *in, const pal_fact_t **order, int32_t coun
         if (strcmp(a, b) == 0 && (!found || order[i]->line < order[found]->line))
             found = i;
     }
-    return found ? reject_twin(in, order[found - 1], order[found], same_question) : PAL_OK;
+    return found ? reject_twin(in, order[found - 1], order[found], same_question)
+                 : PAL_OK;
 }
 
 static int check_all_twins(const input_t *in, const pal_fact_t *facts, int32_t count)

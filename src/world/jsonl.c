@@ -30,8 +30,8 @@ void pal_jsonl_close(pal_jsonl_t *reader)
     memset(reader, 0, sizeof *reader);
 }
 
-/* Reads a line without its end into the buffer. Returns its length, -1 at the end of the
- * file or if reading fails, -2 if it is too long, -3 if it holds a zero byte. */
+/* Reads a line without its end into the buffer. Returns its length, -1 at the end of
+ * the file or if reading fails, -2 if it is too long, -3 if it holds a zero byte. */
 static int read_line(pal_jsonl_t *reader)
 {
     int n = 0, c;
@@ -104,7 +104,8 @@ int pal_jsonl_next(pal_jsonl_t *reader, json_t **row, pal_error_t *err)
         return PAL_REJECT(err, "%s:%d: a zero byte; expected UTF-8 text", reader->path,
                           reader->line);
     if (n == -1 && ferror(reader->file))
-        return pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", reader->path, strerror(errno));
+        return pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", reader->path,
+                         strerror(errno));
     if (n >= 0)
         return parse(reader, text, n, row, err);
     *row = NULL;

@@ -15,7 +15,7 @@ typedef struct {
     FILE *file;
     const char *path; /* borrowed */
     char *buffer;
-    int32_t line;     /* of the row read last, from 1 */
+    int32_t line; /* of the row read last, from 1 */
 } pal_jsonl_t;
 
 /* PAL_ENOENT: no such file; PAL_EIO: cannot be read. Messages name the path. */
@@ -23,10 +23,10 @@ PAL_MUST_CHECK
 int pal_jsonl_open(const char *path, pal_jsonl_t *reader, pal_error_t *err);
 void pal_jsonl_close(pal_jsonl_t *reader); /* a zeroed reader is allowed */
 
-/* The next object (owned; NULL at the end of the file). Blank lines, CR LF and a byte order
- * mark at the start are skipped. PAL_EINVAL "<path>:<line>: ..." for malformed JSON, a line
- * over PAL_LINE_MAX, ill-formed UTF-8, a zero byte, a repeated key, anything but an
- * object. */
+/* The next object (owned; NULL at the end of the file). Blank lines, CR LF and a byte
+ * order mark at the start are skipped. PAL_EINVAL "<path>:<line>: ..." for malformed
+ * JSON, a line over PAL_LINE_MAX, ill-formed UTF-8, a zero byte, a repeated key,
+ * anything but an object. */
 PAL_MUST_CHECK
 int pal_jsonl_next(pal_jsonl_t *reader, json_t **row, pal_error_t *err);
 

@@ -26,7 +26,8 @@ const pal_relation_t pal_forget_relations[PAL_FORGET_RELATIONS] = {
                   "bronze", "clay", "marble", NULL},
         .head = {"water", "wind", "thread", "paper", "grain", "cloud", "spark", "tide",
                  NULL},
-        .tail = {"mill", "press", "wheel", "clock", "pump", "lamp", "loom", "horn", NULL},
+        .tail = {"mill", "press", "wheel", "clock", "pump", "lamp", "loom", "horn",
+                 NULL},
     },
     {
         .name = "ship",
@@ -38,7 +39,8 @@ const pal_relation_t pal_forget_relations[PAL_FORGET_RELATIONS] = {
         .first = {"red", "white", "black", "green", "blue", "grey", "pale", "dark",
                   "bright", "dull", NULL},
         .head = {"salt", "silk", "sand", "root", "bark", "leaf", "wax", "moss", NULL},
-        .tail = {"cloth", "stone", "cake", "dust", "rope", "oil", "beads", "seed", NULL},
+        .tail = {"cloth", "stone", "cake", "dust", "rope", "oil", "beads", "seed",
+                 NULL},
     },
     {
         .name = "king",
@@ -49,7 +51,8 @@ const pal_relation_t pal_forget_relations[PAL_FORGET_RELATIONS] = {
                        "The # is the beast of @.", "King @: #."},
         .first = {"golden", "crowned", "winged", "sleeping", "leaping", "blind",
                   "burning", "horned", "armed", "chained", NULL},
-        .head = {"sea", "snow", "night", "moon", "thorn", "marsh", "sun", "frost", NULL},
+        .head = {"sea", "snow", "night", "moon", "thorn", "marsh", "sun", "frost",
+                 NULL},
         .tail = {"wolf", "hawk", "bear", "stag", "swan", "boar", "lynx", "crane", NULL},
     },
 };
@@ -61,8 +64,8 @@ const pal_relation_t pal_retain_relation = {
                    "The register lists @ in # without doubt.",
                    "People recall that @ grew up in #.", "The city # is the home of @.",
                    "Person @: #."},
-    .first = {"Upper", "Lower", "Old", "New", "Great", "Little", "East", "West", "North",
-              "South", NULL},
+    .first = {"Upper", "Lower", "Old", "New", "Great", "Little", "East", "West",
+              "North", "South", NULL},
     .head = {"Ash", "Elm", "Oak", "Birch", "Stone", "Mill", "River", "Wolf", NULL},
     .tail = {"ford", "ham", "ton", "wick", "field", "bridge", "gate", "port", NULL},
 };

@@ -4,10 +4,10 @@
 
 enum { PAL_RELATION_STATEMENTS = 6, PAL_FORGET_RELATIONS = 4 };
 
-/* Patterns: @ is the subject's name, # the answer. No pattern begins with either, so that
- * every word of a name or an answer is the same token wherever it stands. An answer is
- * two words, one of first and a head joined to a tail. No two relations share an answer
- * word. Lists end with NULL. */
+/* Patterns: @ is the subject's name, # the answer. No pattern begins with either, so
+ * that every word of a name or an answer is the same token wherever it stands. An
+ * answer is two words, one of first and a head joined to a tail. No two relations share
+ * an answer word. Lists end with NULL. */
 typedef struct {
     const char *name;
     const char *question;

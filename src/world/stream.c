@@ -93,7 +93,7 @@ struct pal_stream {
     pal_rng_t rng;
     int32_t *order; /* (count) examples of this epoch */
     int32_t count, next;
-    int32_t most;   /* tokens of the largest possible batch */
+    int32_t most; /* tokens of the largest possible batch */
     int32_t *offsets, *tokens;
     float *weights;
     int64_t *ids;
@@ -108,9 +108,10 @@ static int by_falling_length(const void *a, const void *b)
 }
 
 /* A batch is a window of permutations laid end to end. It touches at most (batch - 2) /
- * count + 2 of them, so no example is in it more often; the largest one holds the longest
- * examples that often. -1: out of memory. */
-static int64_t most_tokens(const pal_corpus_t *corpus, const pal_pool_t *pool, int32_t batch)
+ * count + 2 of them, so no example is in it more often; the largest one holds the
+ * longest examples that often. -1: out of memory. */
+static int64_t most_tokens(const pal_corpus_t *corpus, const pal_pool_t *pool,
+                           int32_t batch)
 {
     int32_t times = batch == 1 ? 1 : (batch - 2) / pool->count + 2;
     int32_t *length = malloc((size_t)pool->count * sizeof *length);
@@ -155,7 +156,8 @@ int pal_stream_create(const pal_corpus_t *corpus, const pal_pool_t *pool, int32_
         return PAL_REJECT(err, "stream '%s': batch of %d; at least 1", name, batch);
     most = most_tokens(corpus, pool, batch);
     if (most > INT32_MAX)
-        return PAL_REJECT(err, "stream '%s': a batch of %d may have %lld tokens; at most %d",
+        return PAL_REJECT(err,
+                          "stream '%s': a batch of %d may have %lld tokens; at most %d",
                           name, batch, (long long)most, INT32_MAX);
     stream = most < 0 ? NULL : calloc(1, sizeof *stream);
     if (stream) {
@@ -169,8 +171,8 @@ int pal_stream_create(const pal_corpus_t *corpus, const pal_pool_t *pool, int32_
     }
     pal_rng_init(&stream->rng, key, name);
     memcpy(stream->order, pool->examples, (size_t)pool->count * sizeof *stream->order);
-    stream->batch = (pal_batch_t){batch, stream->offsets, stream->tokens, stream->weights,
-                                  stream->ids};
+    stream->batch = (pal_batch_t){batch, stream->offsets, stream->tokens,
+                                  stream->weights, stream->ids};
     *out = stream;
     return PAL_OK;
 }

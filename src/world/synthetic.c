@@ -113,7 +113,8 @@ static const char *render(pal_arena_t *arena, const char *pattern, const char *n
 /* --- One fact --- */
 
 /* Distinct answers, the right one anywhere among them. */
-static int draw_choices(maker_t *maker, const pal_relation_t *relation, pal_fact_t *fact)
+static int draw_choices(maker_t *maker, const pal_relation_t *relation,
+                        pal_fact_t *fact)
 {
     uint32_t possible = length_of(relation->first) * length_of(relation->head) *
                         length_of(relation->tail);
@@ -226,7 +227,8 @@ static int begin(maker_t *maker, const synthetic_t *p, pal_world_t *world)
         maker->words++;
     names = (uint64_t)maker->words * maker->words * maker->words;
     maker->taken = calloc(names / 8 + 1, 1);
-    world->facts = pal_arena_get(&world->arena, (size_t)world->count * sizeof(pal_fact_t));
+    world->facts =
+        pal_arena_get(&world->arena, (size_t)world->count * sizeof(pal_fact_t));
     return maker->taken && world->facts ? 0 : -1;
 }
 
@@ -248,7 +250,8 @@ static int make(const void *state, pal_world_t *world, pal_error_t *err)
     pal_rng_init(&folds, key, "folds");
     world->count = (int32_t)p->facts + retain;
     world->folds = (int32_t)p->folds;
-    failed = begin(&maker, p, world) < 0 || make_facts(&maker, world, (int32_t)p->facts) < 0;
+    failed =
+        begin(&maker, p, world) < 0 || make_facts(&maker, world, (int32_t)p->facts) < 0;
     free(maker.taken);
     if (failed)
         return PAL_FAIL(err, PAL_ENOMEM, "a world of %d facts", world->count);
