@@ -1,0 +1,56 @@
+#include "kernel/activation.h"
+
+#include <math.h>
+
+#include "kernel/clones.h"
+#include "kernel/exponential.h"
+
+#define SQRT_2_OVER_PI 0.797884560802865356
+#define CUBIC 0.044715
+
+/* Written with the sigmoid and not with tanh: 1 + tanh(u) cancels for u < 0. */
+PAL_CLONES
+void pal_gelu_forward(float *restrict y, const float *restrict x, int64_t n)
+{
+    const float a = (float)(-2.0 * SQRT_2_OVER_PI);
+    const float b = (float)(-2.0 * SQRT_2_OVER_PI * CUBIC);
+
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] / (1.0f + pal_expf(x[i] * (a + b * x[i] * x[i])));
+}
+
+/* With e = exp(-2u): sigmoid = 1/(1+e), its derivative by 2u is e/(1+e)^2. */
+PAL_CLONES
+void pal_gelu_backward(float *restrict d, const float *restrict x, int64_t n)
+{
+    const float a = (float)(-2.0 * SQRT_2_OVER_PI);
+    const float b = (float)(-2.0 * SQRT_2_OVER_PI * CUBIC);
+
+    for (int64_t i = 0; i < n; i++) {
+        float square = x[i] * x[i];
+        float e = pal_expf(x[i] * (a + b * square));
+        float s = 1.0f / (1.0f + e);
+
+        d[i] *= s - x[i] * (a + 3.0f * b * square) * (e * s) * s;
+    }
+}
+
+void pal_gelu_forward_ref(double *y, const double *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double u = SQRT_2_OVER_PI * (x[i] + CUBIC * x[i] * x[i] * x[i]);
+
+        y[i] = 0.5 * x[i] * (1.0 + tanh(u));
+    }
+}
+
+void pal_gelu_backward_ref(double *d, const double *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double u = SQRT_2_OVER_PI * (x[i] + CUBIC * x[i] * x[i] * x[i]);
+        double du = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * x[i] * x[i]);
+        double t = tanh(u);
+
+        d[i] *= 0.5 * (1.0 + t) + 0.5 * x[i] * (1.0 - t * t) * du;
+    }
+}

@@ -1,0 +1,125 @@
+#include "kernel/norm.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#include "kernel/clones.h"
+#include "kernel/lanes.h"
+
+/* Two passes: the mean first, so that a large mean does not eat the variance. */
+PAL_INLINE float row_variance(const float *x, float mean, int32_t n)
+{
+    float lane[PAL_LANES] = {0};
+    int32_t i = 0;
+
+    for (; i + PAL_LANES <= n; i += PAL_LANES)
+        for (int j = 0; j < PAL_LANES; j++)
+            lane[j] += (x[i + j] - mean) * (x[i + j] - mean);
+    for (int j = 0; i < n; i++, j++)
+        lane[j] += (x[i] - mean) * (x[i] - mean);
+    return pal_lanes_total(lane) / (float)n;
+}
+
+PAL_CLONES
+void pal_norm_forward(float *restrict y, float *restrict mean, float *restrict rstd,
+                      const float *restrict x, const float *restrict scale,
+                      const float *restrict shift, int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, x += cols, y += cols) {
+        float m = pal_lanes_sum(x, cols) / (float)cols;
+        float r = 1.0f / sqrtf(row_variance(x, m, cols) + (float)PAL_NORM_EPSILON);
+
+        for (int32_t c = 0; c < cols; c++)
+            y[c] = scale[c] * ((x[c] - m) * r) + shift[c];
+        mean[i] = m;
+        rstd[i] = r;
+    }
+}
+
+/* With g = scale dy and h = (x - mean) rstd:
+ * dx = rstd (g - mean(g) - h mean(g h)). */
+PAL_CLONES
+void pal_norm_inputs(float *restrict dx, const float *restrict dy,
+                     const float *restrict x, const float *restrict mean,
+                     const float *restrict rstd, const float *restrict scale, int32_t n,
+                     int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, dx += cols, dy += cols, x += cols) {
+        float sum[PAL_LANES] = {0}, dot[PAL_LANES] = {0};
+        float m = mean[i], r = rstd[i], g, gh;
+        int32_t c = 0;
+
+        for (; c + PAL_LANES <= cols; c += PAL_LANES)
+            for (int j = 0; j < PAL_LANES; j++) {
+                sum[j] += scale[c + j] * dy[c + j];
+                dot[j] += scale[c + j] * dy[c + j] * (x[c + j] - m);
+            }
+        for (int j = 0; c < cols; c++, j++) {
+            sum[j] += scale[c] * dy[c];
+            dot[j] += scale[c] * dy[c] * (x[c] - m);
+        }
+        g = pal_lanes_total(sum) / (float)cols;
+        gh = pal_lanes_total(dot) * r * r / (float)cols;
+        for (c = 0; c < cols; c++)
+            dx[c] += r * (scale[c] * dy[c] - g - (x[c] - m) * gh);
+    }
+}
+
+PAL_CLONES
+void pal_norm_weights(float *restrict dscale, float *restrict dshift,
+                      const float *restrict dy, const float *restrict x,
+                      const float *restrict mean, const float *restrict rstd, int32_t n,
+                      int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, dy += cols, x += cols)
+        for (int32_t c = 0; c < cols; c++) {
+            dscale[c] += dy[c] * ((x[c] - mean[i]) * rstd[i]);
+            dshift[c] += dy[c];
+        }
+}
+
+void pal_norm_forward_ref(double *y, double *mean, double *rstd, const double *x,
+                          const double *scale, const double *shift, int32_t n,
+                          int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, x += cols, y += cols) {
+        double m = 0.0, variance = 0.0;
+
+        for (int32_t c = 0; c < cols; c++)
+            m += x[c] / cols;
+        for (int32_t c = 0; c < cols; c++)
+            variance += (x[c] - m) * (x[c] - m) / cols;
+        mean[i] = m;
+        rstd[i] = 1.0 / sqrt(variance + PAL_NORM_EPSILON);
+        for (int32_t c = 0; c < cols; c++)
+            y[c] = scale[c] * (x[c] - m) * rstd[i] + shift[c];
+    }
+}
+
+void pal_norm_inputs_ref(double *dx, const double *dy, const double *x,
+                         const double *mean, const double *rstd, const double *scale,
+                         int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, dx += cols, dy += cols, x += cols) {
+        double g = 0.0, gh = 0.0;
+
+        for (int32_t c = 0; c < cols; c++) {
+            g += scale[c] * dy[c] / cols;
+            gh += scale[c] * dy[c] * (x[c] - mean[i]) * rstd[i] / cols;
+        }
+        for (int32_t c = 0; c < cols; c++)
+            dx[c] += rstd[i] *
+                     (scale[c] * dy[c] - g - (x[c] - mean[i]) * rstd[i] * gh);
+    }
+}
+
+void pal_norm_weights_ref(double *dscale, double *dshift, const double *dy,
+                          const double *x, const double *mean, const double *rstd,
+                          int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, dy += cols, x += cols)
+        for (int32_t c = 0; c < cols; c++) {
+            dscale[c] += dy[c] * (x[c] - mean[i]) * rstd[i];
+            dshift[c] += dy[c];
+        }
+}

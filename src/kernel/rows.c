@@ -1,0 +1,58 @@
+#include "kernel/rows.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "kernel/clones.h"
+
+void pal_rows_fill(float *y, const float *bias, int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++)
+        memcpy(y + (size_t)i * cols, bias, (size_t)cols * sizeof *y);
+}
+
+PAL_CLONES
+void pal_rows_add(float *restrict y, const float *restrict x, const float *restrict bias,
+                  int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, y += cols, x += cols)
+        for (int32_t c = 0; c < cols; c++)
+            y[c] = x[c] + bias[c];
+}
+
+PAL_CLONES
+void pal_rows_sum(float *restrict sum, const float *restrict x, int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, x += cols)
+        for (int32_t c = 0; c < cols; c++)
+            sum[c] += x[c];
+}
+
+void pal_rows_sum_ref(double *sum, const double *x, int32_t n, int32_t cols)
+{
+    for (int32_t c = 0; c < cols; c++)
+        for (int32_t i = 0; i < n; i++)
+            sum[c] += x[(size_t)i * cols + c];
+}
+
+void pal_rows_gather(float *y, const float *x, const int32_t *index, int32_t n,
+                     int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++)
+        memcpy(y + (size_t)i * cols, x + (size_t)index[i] * cols,
+               (size_t)cols * sizeof *y);
+}
+
+void pal_rows_scatter(float *x, const float *y, const int32_t *index, int32_t n,
+                      int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++)
+        pal_add(x + (size_t)index[i] * cols, y + (size_t)i * cols, cols);
+}
+
+PAL_CLONES
+void pal_add(float *restrict y, const float *restrict x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
