@@ -1,0 +1,59 @@
+/* activations.h -- what a pass keeps; shared by pass.c, forward.c and backward.c only.
+ *
+ * All arrays are cut from one allocation, each at a cache line.
+ */
+#ifndef PAL_MODEL_ACTIVATIONS_H
+#define PAL_MODEL_ACTIVATIONS_H
+
+#include <stddef.h>
+
+#include "model/pass.h"
+
+/* One block, in the order it computes:
+ *     middle = input + attention(norm(input)), output = middle + mlp(norm(middle)). */
+typedef struct {
+    float *attention_norm;                 /* (N, C) */
+    float *attention_mean, *attention_rstd; /* (N) */
+    float *qkv;                            /* (N, 3C) */
+    float *attended;                       /* (N, C) */
+    float *log_sum;                        /* (N, H) */
+    float *middle;                         /* (N, C) */
+    float *mlp_norm;                       /* (N, C) */
+    float *mlp_mean, *mlp_rstd;            /* (N) */
+    float *up;                             /* (N, F) before the GELU */
+    float *hidden;                         /* (N, F) after it */
+    float *mlp;                            /* (N, C) */
+    float *seed_mlp;                       /* (N, C) */
+    int mlp_seeded;
+} pal_block_t;
+
+struct pal_pass {
+    const pal_layout_t *layout; /* borrowed */
+    pal_batch_t batch;          /* borrowed arrays; sequences = 0 before a forward */
+    int32_t blocks_run;         /* residual streams -1 .. blocks_run - 1 are valid */
+    int32_t tokens, rows;       /* N and R of this batch */
+
+    float *memory; /* owned; everything below points into it */
+    int32_t token_capacity, row_capacity;
+
+    pal_block_t *blocks;   /* (L), owned */
+    float **residual;      /* (L + 1), owned: input of block l, last the output */
+    float **seed_residual; /* (L + 1), owned; likewise */
+    int *residual_seeded;  /* (L + 1), owned */
+    int logits_seeded;
+
+    int32_t *positions;           /* (R) */
+    float *last;                  /* (R, C) residual stream of the rows with logits */
+    float *final_norm;            /* (R, C) */
+    float *final_mean, *final_rstd; /* (R) */
+    float *logits, *seed_logits;  /* (R, V) */
+
+    float *dresidual; /* (N, C) gradient that descends along the residual stream */
+    float *narrow;    /* (N, C) */
+    float *wide;      /* (N, max(3C, F)) */
+    float *scratch;   /* pal_attention_scratch() */
+};
+
+void pal_pass_clear_seeds(pal_pass_t *pass);
+
+#endif

@@ -1,0 +1,184 @@
+#include <math.h>
+#include <string.h>
+
+#include "kernel/activation.h"
+#include "kernel/attention.h"
+#include "kernel/embedding.h"
+#include "kernel/gemm.h"
+#include "kernel/norm.h"
+#include "kernel/rows.h"
+#include "model/activations.h"
+
+static int check_sequence(const pal_shape_t *shape, const pal_batch_t *batch, int32_t b,
+                          pal_error_t *err)
+{
+    const int32_t start = batch->offsets[b], end = batch->offsets[b + 1];
+
+    if (end <= start)
+        return PAL_FAIL(err, PAL_EINVAL, "sequence %d is empty (offsets %d to %d)",
+                        (int)b, (int)start, (int)end);
+    if (end - start > shape->context)
+        return PAL_FAIL(err, PAL_EINVAL,
+                        "sequence %d has %d tokens; the model's context is %d", (int)b,
+                        (int)(end - start), (int)shape->context);
+    if (batch->weights[start] != 0.0f)
+        return PAL_FAIL(err, PAL_EINVAL,
+                        "sequence %d: its first token has weight %g; nothing predicts "
+                        "it, so it must be 0",
+                        (int)b, (double)batch->weights[start]);
+    for (int32_t t = start; t < end; t++) {
+        if (batch->tokens[t] < 0 || batch->tokens[t] >= shape->vocab)
+            return PAL_FAIL(err, PAL_EINVAL,
+                            "sequence %d: token id %d is outside 0 to %d", (int)b,
+                            (int)batch->tokens[t], (int)shape->vocab - 1);
+        if (!(batch->weights[t] >= 0.0f && batch->weights[t] < HUGE_VALF))
+            return PAL_FAIL(err, PAL_EINVAL,
+                            "sequence %d: a weight is %g; it must be finite and >= 0",
+                            (int)b, (double)batch->weights[t]);
+    }
+    return PAL_OK;
+}
+
+static int check_batch(const pal_shape_t *shape, const pal_batch_t *batch, int32_t upto,
+                       pal_error_t *err)
+{
+    if (upto != PAL_ALL_LAYERS && (upto < 0 || upto > shape->layers))
+        return PAL_FAIL(err, PAL_EINVAL, "cannot stop after %d of %d blocks", (int)upto,
+                        (int)shape->layers);
+    if (batch->sequences < 1)
+        return PAL_FAIL(err, PAL_EINVAL, "empty batch (%d sequences)",
+                        (int)batch->sequences);
+    if (batch->offsets[0] != 0)
+        return PAL_FAIL(err, PAL_EINVAL, "the batch starts at offset %d, not at 0",
+                        (int)batch->offsets[0]);
+    for (int32_t b = 0; b < batch->sequences; b++) {
+        int rc = check_sequence(shape, batch, b, err);
+
+        if (rc != PAL_OK)
+            return rc;
+    }
+    return PAL_OK;
+}
+
+/* Rows that predict something: those whose next token has a weight. A first token has
+ * none, so the next token is always one of the same sequence. */
+static int32_t count_rows(const pal_batch_t *batch, int32_t tokens)
+{
+    int32_t rows = 0;
+
+    for (int32_t t = 1; t < tokens; t++)
+        rows += batch->weights[t] > 0.0f;
+    return rows;
+}
+
+static void list_rows(pal_pass_t *pass)
+{
+    int32_t row = 0;
+
+    for (int32_t t = 1; t < pass->tokens; t++)
+        if (pass->batch.weights[t] > 0.0f)
+            pass->positions[row++] = t - 1;
+}
+
+static const float *slice(const pal_pass_t *pass, const float *weights,
+                          pal_slice_kind_t kind, int32_t layer)
+{
+    return weights + pal_layout_slice(pass->layout, kind, layer)->offset;
+}
+
+static void forward_attention(pal_pass_t *pass, const float *weights, int32_t layer)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int32_t n = pass->tokens, c = shape->width, *offsets = pass->batch.offsets;
+    const float *norm = slice(pass, weights, PAL_ATTENTION_NORM, layer);
+    const pal_block_t *block = &pass->blocks[layer];
+
+    pal_norm_forward(block->attention_norm, block->attention_mean, block->attention_rstd,
+                     pass->residual[layer], norm, norm + c, n, c);
+    pal_rows_fill(block->qkv, slice(pass, weights, PAL_ATTENTION_QKV_BIAS, layer), n,
+                  3 * c);
+    pal_gemm_forward(block->qkv, block->attention_norm,
+                     slice(pass, weights, PAL_ATTENTION_QKV, layer), n, c, 3 * c);
+    for (int32_t b = 0; b < pass->batch.sequences; b++) {
+        const size_t at = (size_t)offsets[b];
+
+        pal_attention_forward(block->attended + at * c,
+                              block->log_sum + at * shape->heads,
+                              block->qkv + at * 3 * c, offsets[b + 1] - offsets[b],
+                              shape->heads, c / shape->heads, pass->scratch);
+    }
+    pal_rows_add(block->middle, pass->residual[layer],
+                 slice(pass, weights, PAL_ATTENTION_OUT_BIAS, layer), n, c);
+    pal_gemm_forward(block->middle, block->attended,
+                     slice(pass, weights, PAL_ATTENTION_OUT, layer), n, c, c);
+}
+
+static void forward_mlp(pal_pass_t *pass, const float *weights, int32_t layer)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int32_t n = pass->tokens, c = shape->width, f = shape->hidden;
+    const float *norm = slice(pass, weights, PAL_MLP_NORM, layer);
+    const pal_block_t *block = &pass->blocks[layer];
+    float *output = pass->residual[layer + 1];
+
+    pal_norm_forward(block->mlp_norm, block->mlp_mean, block->mlp_rstd, block->middle,
+                     norm, norm + c, n, c);
+    pal_rows_fill(block->up, slice(pass, weights, PAL_MLP_UP_BIAS, layer), n, f);
+    pal_gemm_forward(block->up, block->mlp_norm,
+                     slice(pass, weights, PAL_MLP_UP, layer), n, c, f);
+    pal_gelu_forward(block->hidden, block->up, (int64_t)n * f);
+    pal_rows_fill(block->mlp, slice(pass, weights, PAL_MLP_DOWN_BIAS, layer), n, c);
+    pal_gemm_forward(block->mlp, block->hidden,
+                     slice(pass, weights, PAL_MLP_DOWN, layer), n, f, c);
+    memcpy(output, block->middle, (size_t)n * (size_t)c * sizeof *output);
+    pal_add(output, block->mlp, (int64_t)n * c);
+}
+
+/* The final norm is row by row, so it too runs over the R rows only. */
+static void forward_head(pal_pass_t *pass, const float *weights)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int32_t r = pass->rows, c = shape->width;
+    const float *norm = slice(pass, weights, PAL_FINAL_NORM, -1);
+
+    list_rows(pass);
+    pal_rows_gather(pass->last, pass->residual[shape->layers], pass->positions, r, c);
+    pal_norm_forward(pass->final_norm, pass->final_mean, pass->final_rstd, pass->last,
+                     norm, norm + c, r, c);
+    memset(pass->logits, 0, (size_t)r * (size_t)shape->vocab * sizeof *pass->logits);
+    pal_gemm_forward(pass->logits, pass->final_norm,
+                     slice(pass, weights, PAL_TOKEN_EMBEDDING, -1), r, c, shape->vocab);
+}
+
+int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch,
+                int32_t upto, pal_error_t *err)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int all = upto == PAL_ALL_LAYERS;
+    int32_t tokens, rows;
+    int rc = check_batch(shape, batch, upto, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    tokens = batch->offsets[batch->sequences];
+    rows = all ? count_rows(batch, tokens) : 0;
+    rc = pal_pass_reserve(pass, tokens, batch->sequences, rows, err);
+    if (rc != PAL_OK)
+        return rc;
+    pass->batch = *batch;
+    pass->tokens = tokens;
+    pass->rows = rows;
+    pass->blocks_run = all ? shape->layers : upto;
+    pal_pass_clear_seeds(pass);
+    pal_embedding_forward(pass->residual[0],
+                          slice(pass, weights, PAL_TOKEN_EMBEDDING, -1),
+                          slice(pass, weights, PAL_POSITION_EMBEDDING, -1),
+                          batch->tokens, batch->offsets, batch->sequences, shape->width);
+    for (int32_t layer = 0; layer < pass->blocks_run; layer++) {
+        forward_attention(pass, weights, layer);
+        forward_mlp(pass, weights, layer);
+    }
+    if (all)
+        forward_head(pass, weights);
+    return PAL_OK;
+}

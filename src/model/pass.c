@@ -1,0 +1,219 @@
+#include "model/pass.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/attention.h"
+#include "model/activations.h"
+
+enum { CACHE_LINE = 64, LINE_FLOATS = CACHE_LINE / sizeof(float) };
+
+static const size_t most_floats = SIZE_MAX / 16;
+
+/* Cuts arrays from one allocation; with base NULL it only counts. */
+typedef struct {
+    float *base;
+    size_t used; /* floats; beyond most_floats the count no longer means anything */
+} cutter_t;
+
+static float *cut(cutter_t *cutter, size_t rows, size_t cols)
+{
+    float *array = cutter->base ? cutter->base + cutter->used : NULL;
+
+    if (cutter->used <= most_floats)
+        cutter->used += (rows * cols + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
+    return array;
+}
+
+static void cut_block(pal_block_t *block, cutter_t *cutter, size_t n,
+                      const pal_shape_t *shape)
+{
+    const size_t c = (size_t)shape->width, f = (size_t)shape->hidden;
+
+    block->attention_norm = cut(cutter, n, c);
+    block->attention_mean = cut(cutter, n, 1);
+    block->attention_rstd = cut(cutter, n, 1);
+    block->qkv = cut(cutter, n, 3 * c);
+    block->attended = cut(cutter, n, c);
+    block->log_sum = cut(cutter, n, (size_t)shape->heads);
+    block->middle = cut(cutter, n, c);
+    block->mlp_norm = cut(cutter, n, c);
+    block->mlp_mean = cut(cutter, n, 1);
+    block->mlp_rstd = cut(cutter, n, 1);
+    block->up = cut(cutter, n, f);
+    block->hidden = cut(cutter, n, f);
+    block->mlp = cut(cutter, n, c);
+    block->seed_mlp = cut(cutter, n, c);
+}
+
+/* Point all arrays into base, for n tokens and r rows with logits; returns the floats it
+ * takes. */
+static size_t cut_all(pal_pass_t *pass, float *base, size_t n, size_t r)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const size_t c = (size_t)shape->width, f = (size_t)shape->hidden;
+    const size_t v = (size_t)shape->vocab;
+    cutter_t cutter = {base, 0};
+
+    for (int32_t l = 0; l < shape->layers; l++)
+        cut_block(&pass->blocks[l], &cutter, n, shape);
+    for (int32_t l = 0; l <= shape->layers; l++) {
+        pass->residual[l] = cut(&cutter, n, c);
+        pass->seed_residual[l] = cut(&cutter, n, c);
+    }
+    pass->positions = (int32_t *)cut(&cutter, r, 1);
+    pass->last = cut(&cutter, r, c);
+    pass->final_norm = cut(&cutter, r, c);
+    pass->final_mean = cut(&cutter, r, 1);
+    pass->final_rstd = cut(&cutter, r, 1);
+    pass->logits = cut(&cutter, r, v);
+    pass->seed_logits = cut(&cutter, r, v);
+    pass->dresidual = cut(&cutter, n, c);
+    pass->narrow = cut(&cutter, n, c);
+    pass->wide = cut(&cutter, n, 3 * c > f ? 3 * c : f);
+    pass->scratch = cut(
+        &cutter, pal_attention_scratch(shape->context, shape->width / shape->heads), 1);
+    return cutter.used;
+}
+
+int pal_pass_create(const pal_layout_t *layout, pal_pass_t **out, pal_error_t *err)
+{
+    const size_t layers = (size_t)layout->shape.layers;
+    pal_pass_t *pass = calloc(1, sizeof *pass);
+
+    if (!pass)
+        return PAL_FAIL(err, PAL_ENOMEM, "no memory for a pass");
+    pass->layout = layout;
+    pass->blocks = calloc(layers, sizeof *pass->blocks);
+    pass->residual = calloc(layers + 1, sizeof *pass->residual);
+    pass->seed_residual = calloc(layers + 1, sizeof *pass->seed_residual);
+    pass->residual_seeded = calloc(layers + 1, sizeof *pass->residual_seeded);
+    if (!pass->blocks || !pass->residual || !pass->seed_residual ||
+        !pass->residual_seeded) {
+        pal_pass_destroy(pass);
+        return PAL_FAIL(err, PAL_ENOMEM, "no memory for a pass of %zu layers", layers);
+    }
+    *out = pass;
+    return PAL_OK;
+}
+
+void pal_pass_destroy(pal_pass_t *pass)
+{
+    if (!pass)
+        return;
+    free(pass->memory);
+    free(pass->blocks);
+    free(pass->residual);
+    free(pass->seed_residual);
+    free(pass->residual_seeded);
+    free(pass);
+}
+
+int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,
+                     pal_error_t *err)
+{
+    float *memory = NULL;
+    size_t floats;
+
+    (void)sequences; /* nothing kept so far has one entry per sequence */
+    if (tokens < pass->token_capacity)
+        tokens = pass->token_capacity;
+    if (rows < pass->row_capacity)
+        rows = pass->row_capacity;
+    if (tokens == pass->token_capacity && rows == pass->row_capacity)
+        return PAL_OK;
+    floats = cut_all(pass, NULL, (size_t)tokens, (size_t)rows);
+    if (floats <= most_floats)
+        memory = aligned_alloc(CACHE_LINE, floats * sizeof *memory);
+    if (!memory) {
+        cut_all(pass, pass->memory, (size_t)pass->token_capacity,
+                (size_t)pass->row_capacity);
+        return PAL_FAIL(err, PAL_ENOMEM,
+                        "no memory for %.3g bytes of activations (%d tokens)",
+                        (double)floats * sizeof *memory, (int)tokens);
+    }
+    free(pass->memory);
+    pass->memory = memory;
+    pass->token_capacity = tokens;
+    pass->row_capacity = rows;
+    pass->batch.sequences = 0;
+    pass->tokens = pass->rows = pass->blocks_run = 0;
+    cut_all(pass, memory, (size_t)tokens, (size_t)rows);
+    return PAL_OK;
+}
+
+const pal_layout_t *pal_pass_layout(const pal_pass_t *pass)
+{
+    return pass->layout;
+}
+
+const pal_batch_t *pal_pass_batch(const pal_pass_t *pass)
+{
+    return &pass->batch;
+}
+
+int32_t pal_pass_tokens(const pal_pass_t *pass)
+{
+    return pass->tokens;
+}
+
+const float *pal_pass_residual(const pal_pass_t *pass, int32_t layer)
+{
+    return pass->residual[layer + 1];
+}
+
+const float *pal_pass_mlp(const pal_pass_t *pass, int32_t layer)
+{
+    return pass->blocks[layer].mlp;
+}
+
+int32_t pal_pass_rows(const pal_pass_t *pass)
+{
+    return pass->rows;
+}
+
+const int32_t *pal_pass_positions(const pal_pass_t *pass)
+{
+    return pass->positions;
+}
+
+const float *pal_pass_logits(const pal_pass_t *pass)
+{
+    return pass->logits;
+}
+
+/* Zero the seed on its first use. */
+static float *seed(const pal_pass_t *pass, float *array, int *seeded)
+{
+    if (!*seeded)
+        memset(array, 0,
+               (size_t)pass->tokens * (size_t)pass->layout->shape.width * sizeof *array);
+    *seeded = 1;
+    return array;
+}
+
+float *pal_pass_seed_residual(pal_pass_t *pass, int32_t layer)
+{
+    return seed(pass, pass->seed_residual[layer + 1], &pass->residual_seeded[layer + 1]);
+}
+
+float *pal_pass_seed_mlp(pal_pass_t *pass, int32_t layer)
+{
+    return seed(pass, pass->blocks[layer].seed_mlp, &pass->blocks[layer].mlp_seeded);
+}
+
+float *pal_pass_seed_logits(pal_pass_t *pass)
+{
+    pass->logits_seeded = 1;
+    return pass->seed_logits;
+}
+
+void pal_pass_clear_seeds(pal_pass_t *pass)
+{
+    for (int32_t l = 0; l < pass->layout->shape.layers; l++)
+        pass->blocks[l].mlp_seeded = 0;
+    for (int32_t l = 0; l <= pass->layout->shape.layers; l++)
+        pass->residual_seeded[l] = 0;
+    pass->logits_seeded = 0;
+}
