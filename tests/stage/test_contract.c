@@ -1,0 +1,282 @@
+/* Every registered method and attack runs this suite; a new entry is tested before its
+ * author writes a test. */
+#include "fixture.h"
+#include "stage/pools.h"
+
+static void check_table(const char *id, const pal_param_t *table, size_t state_size)
+{
+    assert_non_null(table);
+    assert_true(state_size <= PAL_STATE_MAX);
+    for (const pal_param_t *p = table; p->key; p++) {
+        size_t size = p->type == PAL_TEXT ? PAL_TEXT_MAX : 8;
+
+        if (p->offset + size > state_size || !p->unit || !p->help ||
+            (p->type != PAL_TEXT && (p->preset < p->min || p->preset > p->max)))
+            fail_msg("%s: parameter '%s' is ill-formed", id, p->key);
+    }
+}
+
+static void tables_are_well_formed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < pal_method_count(); i++) {
+        const pal_method_t *method = pal_method_at(i);
+
+        check_table(pal_method_id(i), method->params, method->state_size);
+        assert_non_null(method->summary);
+        assert_true((method->role == PAL_UNLEARNS) == (method->step != NULL));
+        assert_true(i == 0 || strcmp(pal_method_id(i - 1), pal_method_id(i)) < 0);
+    }
+    for (int i = 0; i < pal_attack_count(); i++) {
+        const pal_attack_t *attack = pal_attack_at(i);
+
+        check_table(pal_attack_id(i), attack->params, attack->state_size);
+        assert_non_null(attack->summary);
+        assert_non_null(attack->step);
+    }
+    check_table("model", pal_model_params, sizeof(pal_model_spec_t));
+    check_table("pretrain", pal_pretrain_params, sizeof(pal_pretrain_t));
+    check_table("unlearn", pal_unlearn_params, sizeof(pal_unlearn_common_t));
+    check_table("attack", pal_attack_params, sizeof(pal_attack_common_t));
+}
+
+static void unknown_names_are_refused(void **state)
+{
+    const pal_method_t *method = NULL;
+    const pal_attack_t *attack = NULL;
+    pal_error_t err;
+
+    (void)state;
+    assert_int_equal(pal_method_find("gdd", &method, &err), PAL_ENOENT);
+    assert_non_null(strstr(err.text, "nearest is gd"));
+    assert_null(method);
+    assert_int_equal(pal_attack_find("finetun", &attack, &err), PAL_ENOENT);
+    assert_non_null(strstr(err.text, "nearest is finetune"));
+    assert_null(attack);
+}
+
+static int unlearn(fixture_t *f, const pal_unlearn_spec_t *spec, const float *start,
+                   float *weights, pal_error_t *err)
+{
+    pal_model_result_t result = {.bits = f->bits};
+    pal_key_t key = pal_unlearn_key(f->base_key, spec);
+    int rc = pal_stage_unlearn(f->lab, &f->ground, &f->base, spec, key, start, weights,
+                               &result, err);
+
+    if (rc == PAL_OK) {
+        assert_true(result.retain_accuracy >= 0 && result.retain_accuracy <= 1);
+        assert_true(isfinite(result.loss) == (spec->method->role == PAL_UNLEARNS));
+    }
+    return rc;
+}
+
+/* Same key, same bits; another key, others; controls do not move; what a method says it does
+ * not train does not move. */
+static void methods_are_deterministic(void **state)
+{
+    fixture_t *f = *state;
+    float *a = malloc(weight_bytes(f)), *b = malloc(weight_bytes(f));
+    pal_error_t err;
+
+    for (int i = 0; i < pal_method_count(); i++) {
+        pal_unlearn_spec_t spec = unlearn_spec(pal_method_id(i)), other = spec;
+        const pal_method_t *method = spec.method;
+
+        assert_int_equal(unlearn(f, &spec, f->start, a, &err), PAL_OK);
+        assert_int_equal(unlearn(f, &spec, f->start, b, &err), PAL_OK);
+        assert_memory_equal(a, b, weight_bytes(f));
+        other.common.coefficient *= 2;
+        assert_int_equal(unlearn(f, &other, f->start, b, &err), PAL_OK);
+        assert_int_equal(memcmp(a, f->start, weight_bytes(f)) == 0,
+                         method->role != PAL_UNLEARNS);
+        assert_int_equal(memcmp(a, b, weight_bytes(f)) == 0,
+                         method->role != PAL_UNLEARNS);
+        for (int32_t s = 0; s < f->layout->slice_count && method->trains; s++) {
+            const pal_slice_t *slice = &f->layout->slices[s];
+
+            if (!method->trains(spec.state, f->layout, slice))
+                assert_memory_equal(a + slice->offset, f->start + slice->offset,
+                                    (size_t)slice->size * sizeof(float));
+        }
+    }
+    free(a);
+    free(b);
+}
+
+static void nan_weights_diverge(void **state)
+{
+    fixture_t *f = *state;
+    float *bad = malloc(weight_bytes(f)), *weights = malloc(weight_bytes(f));
+    pal_trial_result_t result = {.bits = f->bits, .bits_before = f->bits + 32};
+    pal_error_t err;
+
+    memcpy(bad, f->start, weight_bytes(f));
+    for (int64_t i = 0; i < f->layout->count; i += 7)
+        bad[i] = NAN;
+    for (int i = 0; i < pal_method_count(); i++) {
+        pal_unlearn_spec_t spec = unlearn_spec(pal_method_id(i));
+
+        if (spec.method->role != PAL_UNLEARNS)
+            continue;
+        assert_int_equal(unlearn(f, &spec, bad, weights, &err), PAL_EDIVERGE);
+        assert_non_null(strstr(err.text, pal_method_id(i)));
+    }
+    for (int i = 0; i < pal_attack_count(); i++) {
+        pal_attack_spec_t spec = attack_spec(pal_attack_id(i));
+
+        assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec, f->base_key,
+                                         bad, &result, &err), PAL_EDIVERGE);
+    }
+    free(bad);
+    free(weights);
+}
+
+static void attacks_are_deterministic_and_read_only(void **state)
+{
+    fixture_t *f = *state;
+    float *start = malloc(weight_bytes(f));
+    pal_error_t err;
+
+    memcpy(start, f->start, weight_bytes(f));
+    for (int i = 0; i < pal_attack_count(); i++) {
+        pal_attack_spec_t spec = attack_spec(pal_attack_id(i));
+        pal_trial_result_t r[2];
+        uint8_t bits[4][8] = {{0}};
+
+        memset(r, 0, sizeof r);
+        for (int k = 0; k < 2; k++) {
+            r[k].bits = bits[k];
+            r[k].bits_before = bits[2 + k];
+            assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec,
+                                             f->base_key, start, &r[k], &err), PAL_OK);
+        }
+        assert_int_equal(r[0].points, 4);
+        assert_true(isnan(r[0].loss[0]) && isfinite(r[0].loss[3]));
+        assert_true(r[0].step[0] == 0 && r[0].step[3] == 6);
+        assert_memory_equal(r[0].v, r[1].v, sizeof r[0].v);
+        assert_memory_equal(r[0].loss + 1, r[1].loss + 1, 3 * sizeof(double));
+        assert_memory_equal(bits[0], bits[1], 8);
+        for (int32_t p = 0; p < r[0].points; p++) {
+            assert_true(r[0].dev[p] <= r[0].dev[r[0].chosen]);
+            assert_true(r[0].v[p] <= r[0].v[r[0].best]);
+            assert_true(p >= r[0].chosen || r[0].dev[p] < r[0].dev[r[0].chosen]);
+        }
+        assert_memory_equal(start, f->start, weight_bytes(f));
+    }
+    free(start);
+}
+
+/* --- Gradients: the slope of the loss along the gradient is the gradient's norm --- */
+
+typedef struct {
+    fixture_t *f;
+    const pal_method_t *method;
+    void *state;
+    pal_unlearning_t run;
+    pal_pool_t forget, retain;
+    uint8_t train[64];
+    float *grad;
+} slope_t;
+
+/* The loss at weights on the same batches each time: streams are made afresh. */
+static double loss_at(slope_t *s, int64_t step, const float *weights)
+{
+    pal_error_t err;
+    double loss = 0;
+
+    assert_int_equal(pal_stream_create(&s->f->ground.corpus, &s->forget, 8, s->run.key,
+                                       "forget", &s->run.forget, &err), PAL_OK);
+    assert_int_equal(pal_stream_create(&s->f->ground.corpus, &s->retain, 8, s->run.key,
+                                       "retain", &s->run.retain, &err), PAL_OK);
+    memset(s->grad, 0, weight_bytes(s->f));
+    assert_int_equal(s->method->step(s->state, &s->run, step, weights, s->train, s->grad,
+                                     &loss, &err), PAL_OK);
+    pal_stream_destroy(s->run.forget);
+    pal_stream_destroy(s->run.retain);
+    return loss;
+}
+
+static double norm(const float *x, int64_t n)
+{
+    double square = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        square += (double)x[i] * x[i];
+    return sqrt(square);
+}
+
+static void check_slope(slope_t *s, const char *id)
+{
+    int64_t n = s->f->layout->count;
+    float *w = malloc(weight_bytes(s->f)), *g = malloc(weight_bytes(s->f));
+    double length, up, down, h = 3e-3;
+
+    (void)loss_at(s, 0, s->f->start); /* methods may measure the start at step 0 */
+    for (int64_t i = 0; i < n; i++)   /* away from the start, where some gradients vanish */
+        w[i] = s->f->start[i] + 0.02f * (float)((i * 7919) % 13 - 6) / 6;
+    (void)loss_at(s, 1, w);
+    memcpy(g, s->grad, weight_bytes(s->f));
+    length = norm(g, n);
+    assert_true(length > 0);
+    for (int64_t i = 0; i < n; i++)
+        w[i] += (float)(h * g[i] / length);
+    up = loss_at(s, 1, w);
+    for (int64_t i = 0; i < n; i++)
+        w[i] -= (float)(2 * h * g[i] / length);
+    down = loss_at(s, 1, w);
+    /* Central difference in FP32: truncation O(h^2), rounding about 1e-7 / h. */
+    if (fabs((up - down) / (2 * h) - length) > 0.01 * length)
+        fail_msg("%s: slope %g, gradient norm %g", id, (up - down) / (2 * h), length);
+    free(w);
+    free(g);
+}
+
+static void method_gradients_match_the_loss(void **state)
+{
+    fixture_t *f = *state;
+    pal_error_t err;
+
+    for (int i = 0; i < pal_method_count(); i++) {
+        pal_unlearn_spec_t spec = unlearn_spec(pal_method_id(i));
+        slope_t s = {.f = f, .method = spec.method, .state = spec.state};
+
+        if (spec.method->role != PAL_UNLEARNS)
+            continue;
+        s.run = (pal_unlearning_t){.layout = f->layout, .start = f->start,
+                                   .coefficient = 0.3, .steps = 10,
+                                   .key = pal_unlearn_key(f->base_key, &spec)};
+        s.grad = malloc(weight_bytes(f));
+        assert_int_equal(pal_pass_create(f->layout, &s.run.pass, &err), PAL_OK);
+        assert_int_equal(pal_pass_create(f->layout, &s.run.frozen, &err), PAL_OK);
+        assert_int_equal(pal_pool_forget(&f->ground, &spec, s.run.key, &s.forget, &err),
+                         PAL_OK);
+        assert_int_equal(pal_pool_retain(&f->ground, &f->base, &s.retain, &err), PAL_OK);
+        for (int32_t k = 0; k < f->layout->slice_count; k++)
+            s.train[k] = !s.method->trains ||
+                         s.method->trains(spec.state, f->layout, &f->layout->slices[k]);
+        if (s.method->begin)
+            assert_int_equal(s.method->begin(spec.state, &s.run, &err), PAL_OK);
+        check_slope(&s, pal_method_id(i));
+        if (s.method->end)
+            s.method->end(spec.state);
+        pal_pass_destroy(s.run.pass);
+        pal_pass_destroy(s.run.frozen);
+        pal_pool_free(&s.forget);
+        pal_pool_free(&s.retain);
+        free(s.grad);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_are_well_formed),
+        cmocka_unit_test(unknown_names_are_refused),
+        cmocka_unit_test(methods_are_deterministic),
+        cmocka_unit_test(nan_weights_diverge),
+        cmocka_unit_test(attacks_are_deterministic_and_read_only),
+        cmocka_unit_test(method_gradients_match_the_loss),
+    };
+
+    return cmocka_run_group_tests(tests, fixture_make, fixture_free);
+}

@@ -1,0 +1,244 @@
+#include "fixture.h"
+#include "stage/pools.h"
+
+static void every_parameter_changes_the_key(void **state)
+{
+    static const struct {
+        const char *key, *text;
+    } pretrain[] = {{"steps", "21"}, {"batch", "17"}, {"lr", "0.002"}, {"warmup", "6"},
+                    {"clip", "2"}, {"decay", "0.1"}, {"schedule", "constant"},
+                    {"taught", "0.5"}, {"questions", "3"}};
+    fixture_t *f = *state;
+    pal_unlearn_spec_t gd = unlearn_spec("gd"), ria = unlearn_spec("ria");
+    pal_attack_spec_t attack = attack_spec("finetune"), moved = attack;
+
+    for (size_t i = 0; i < sizeof pretrain / sizeof *pretrain; i++) {
+        pal_base_spec_t spec = f->base;
+
+        set(pal_pretrain_params, &spec.pretrain, pretrain[i].key, pretrain[i].text);
+        assert_false(pal_key_equal(f->base_key,
+                                   pal_base_key(f->ground.world.key, &spec)));
+    }
+    assert_false(pal_key_equal(pal_unlearn_key(f->base_key, &gd),
+                               pal_unlearn_key(f->base_key, &ria)));
+    moved.common.holdout = 1;
+    assert_false(pal_key_equal(pal_trial_key(f->base_key, &attack),
+                               pal_trial_key(f->base_key, &moved)));
+}
+
+static void controls_are_normalized(void **state)
+{
+    fixture_t *f = *state;
+    pal_base_spec_t base = f->base, half = f->base;
+    pal_unlearn_spec_t a = unlearn_spec("filtered"), b = a;
+
+    half.pretrain.taught = 0.5;
+    b.common.coefficient = 7;
+    b.common.recipe.lr = 0.5;
+    pal_spec_normalize(&base, &a);
+    pal_spec_normalize(&half, &b);
+    assert_true(pal_key_equal(pal_base_key(f->ground.world.key, &base),
+                              pal_base_key(f->ground.world.key, &half)));
+    assert_true(pal_key_equal(pal_unlearn_key(f->base_key, &a),
+                              pal_unlearn_key(f->base_key, &b)));
+    assert_false(pal_unlearn_has_coefficient(&a));
+}
+
+static void taught_facts_are_nested(void **state)
+{
+    static const double fractions[] = {0, 0.25, 0.5, 0.75, 1};
+    fixture_t *f = *state;
+    int32_t n = f->ground.world.count;
+    uint8_t *less = calloc((size_t)n, 1), *more = malloc((size_t)n);
+
+    for (size_t k = 0; k < sizeof fractions / sizeof *fractions; k++) {
+        pal_base_spec_t spec = f->base;
+        int32_t count[100] = {0};
+
+        spec.pretrain.taught = fractions[k];
+        assert_int_equal(pal_base_taught(&f->ground, &spec, more, NULL), PAL_OK);
+        for (int32_t i = 0; i < n; i++) {
+            const pal_fact_t *fact = &f->ground.world.facts[i];
+
+            assert_true(more[i] >= less[i] || fact->role == PAL_RETAIN);
+            if (fact->role == PAL_FORGET)
+                count[fact->fold] += more[i];
+            else
+                assert_int_equal(more[i], 1);
+        }
+        for (int32_t fold = 0; fold < f->ground.world.folds; fold++)
+            assert_int_equal(count[fold], lround(fractions[k] * 8));
+        memcpy(less, more, (size_t)n);
+    }
+    free(less);
+    free(more);
+}
+
+/* What the attacker trains on has nothing of V or of the dev fold. */
+static void the_attacker_never_sees_v_or_dev(void **state)
+{
+    fixture_t *f = *state;
+
+    for (int64_t holdout = 0; holdout < f->ground.world.folds; holdout++) {
+        pal_attack_spec_t spec = attack_spec("finetune");
+        pal_pool_t pool = {0};
+        int32_t dev;
+
+        spec.common.holdout = holdout;
+        dev = pal_dev_fold(&spec, f->ground.world.folds);
+        assert_true(dev != holdout);
+        assert_int_equal(pal_pool_known(&f->ground, &spec, &pool, NULL), PAL_OK);
+        assert_int_equal(pool.count, 24);
+        for (int32_t i = 0; i < pool.count; i++) {
+            const pal_example_t *e = &f->ground.corpus.examples[pool.examples[i]];
+            const pal_fact_t *fact = &f->ground.world.facts[e->fact];
+
+            assert_int_equal(e->form, PAL_QUESTION);
+            assert_int_equal(e->group, fact->answer);
+            assert_int_equal(fact->role, PAL_FORGET);
+            assert_true(fact->fold != holdout && fact->fold != dev);
+        }
+        pal_pool_free(&pool);
+    }
+}
+
+/* The unlearner never sees a question of a forget fact, the filtered base none of it. */
+static void pools_keep_the_protocol(void **state)
+{
+    static const char *const methods[] = {"gd", "ria", "fwf", "rmu"};
+    static const int32_t per_fact_groups[] = {0, 3, 1, 0};
+    fixture_t *f = *state;
+    pal_base_spec_t filtered = f->base;
+    pal_pool_t pool = {0};
+
+    for (size_t m = 0; m < sizeof methods / sizeof *methods; m++) {
+        pal_unlearn_spec_t spec = unlearn_spec(methods[m]);
+        int32_t groups = 0, last_fact = -1, last_group = -1;
+
+        assert_int_equal(pal_pool_forget(&f->ground, &spec, f->base_key, &pool, NULL),
+                         PAL_OK);
+        for (int32_t i = 0; i < pool.count; i++) {
+            const pal_example_t *e = &f->ground.corpus.examples[pool.examples[i]];
+
+            assert_int_equal(f->ground.world.facts[e->fact].role, PAL_FORGET);
+            assert_int_equal(e->form, per_fact_groups[m] ? PAL_FALSEHOOD : PAL_STATEMENT);
+            groups += e->fact != last_fact || e->group != last_group;
+            last_fact = e->fact;
+            last_group = e->group;
+        }
+        if (per_fact_groups[m])
+            assert_int_equal(groups, 40 * per_fact_groups[m]);
+        pal_pool_free(&pool);
+    }
+    filtered.pretrain.taught = 0;
+    assert_int_equal(pal_pool_pretrain(&f->ground, &filtered, &pool, NULL), PAL_OK);
+    for (int32_t i = 0; i < pool.count; i++) {
+        const pal_example_t *e = &f->ground.corpus.examples[pool.examples[i]];
+
+        assert_int_equal(f->ground.world.facts[e->fact].role, PAL_RETAIN);
+    }
+    pal_pool_free(&pool);
+}
+
+static void base_repeats_and_stops(void **state)
+{
+    fixture_t *f = *state;
+    atomic_int stop = 1;
+    pal_lab_t *lab;
+    float *again = malloc(weight_bytes(f));
+    pal_model_result_t result = {.bits = f->bits};
+    pal_error_t err;
+
+    assert_int_equal(pal_stage_base(f->lab, &f->ground, &f->base, f->base_key, again,
+                                    &result, &err), PAL_OK);
+    assert_memory_equal(again, f->start, weight_bytes(f));
+    assert_int_equal(pal_lab_create(&stop, &lab, &err), PAL_OK);
+    assert_int_equal(pal_stage_base(lab, &f->ground, &f->base, f->base_key, again, &result,
+                                    &err), PAL_ESTOP);
+    pal_lab_destroy(lab);
+    free(again);
+}
+
+static void costs_grow_with_work(void **state)
+{
+    fixture_t *f = *state;
+    pal_base_spec_t longer = f->base;
+    pal_unlearn_spec_t none = unlearn_spec("none"), gd = unlearn_spec("gd");
+    pal_attack_spec_t attack = attack_spec("finetune");
+
+    longer.pretrain.recipe.steps *= 10;
+    assert_true(pal_base_flops(&f->ground, &longer) > pal_base_flops(&f->ground, &f->base));
+    assert_true(pal_unlearn_flops(&f->ground, &f->base, &gd) >
+                pal_unlearn_flops(&f->ground, &f->base, &none));
+    assert_true(pal_trial_flops(&f->ground, &f->base, &attack) > 0);
+}
+
+static void impossible_specs_are_refused(void **state)
+{
+    fixture_t *f = *state;
+    pal_attack_spec_t attack = attack_spec("finetune");
+    pal_base_spec_t base = f->base;
+    pal_layout_t *layout = NULL;
+    pal_error_t err;
+
+    attack.common.holdout = 5;
+    assert_int_equal(pal_attack_check(&f->ground, &attack, &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, "folds 0 to 4"));
+    strcpy(base.model.size, "nanoo");
+    assert_int_equal(pal_base_layout(&f->ground, &base, &layout, &err), PAL_ENOENT);
+    assert_non_null(strstr(err.text, "nano"));
+    assert_null(layout);
+}
+
+/* The whole way on a small world: learned, hidden, brought back; the floor stays low. */
+static void the_finding_in_small(void **state)
+{
+    fixture_t *f = *state;
+    pal_base_spec_t spec = f->base;
+    pal_unlearn_spec_t gd = unlearn_spec("gd");
+    pal_attack_spec_t attack = attack_spec("finetune");
+    pal_model_result_t before = {.bits = f->bits}, hidden = {.bits = f->bits};
+    pal_trial_result_t after = {.bits = f->bits, .bits_before = f->bits + 32};
+    float *base = malloc(weight_bytes(f)), *unlearned = malloc(weight_bytes(f));
+    pal_key_t key;
+    pal_error_t err;
+
+    spec.pretrain.recipe.steps = 500;
+    spec.pretrain.recipe.batch = 32;
+    gd.common.recipe.steps = 100;
+    gd.common.recipe.batch = 16;
+    gd.common.coefficient = 0.3;
+    attack.common.recipe.steps = 60;
+    key = pal_base_key(f->ground.world.key, &spec);
+    assert_int_equal(pal_stage_base(f->lab, &f->ground, &spec, key, base, &before, &err),
+                     PAL_OK);
+    key = pal_unlearn_key(key, &gd);
+    assert_int_equal(pal_stage_unlearn(f->lab, &f->ground, &spec, &gd, key, base,
+                                       unlearned, &hidden, &err), PAL_OK);
+    key = pal_trial_key(key, &attack);
+    assert_int_equal(pal_stage_trial(f->lab, &f->ground, &spec, &attack, key, unlearned,
+                                     &after, &err), PAL_OK);
+    assert_true(before.v_accuracy >= 0.9);
+    assert_true(before.retain_accuracy >= 0.9);
+    assert_true(hidden.v_accuracy <= before.v_accuracy - 0.2);
+    assert_true(after.v[after.best] > hidden.v_accuracy);
+    free(base);
+    free(unlearned);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_parameter_changes_the_key),
+        cmocka_unit_test(controls_are_normalized),
+        cmocka_unit_test(taught_facts_are_nested),
+        cmocka_unit_test(the_attacker_never_sees_v_or_dev),
+        cmocka_unit_test(pools_keep_the_protocol),
+        cmocka_unit_test(base_repeats_and_stops),
+        cmocka_unit_test(costs_grow_with_work),
+        cmocka_unit_test(impossible_specs_are_refused),
+        cmocka_unit_test(the_finding_in_small),
+    };
+
+    return cmocka_run_group_tests(tests, fixture_make, fixture_free);
+}

@@ -1,0 +1,208 @@
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "train/train.h"
+
+/* The smallest layout there is; the tests below use its buffer as plain numbers. */
+static pal_layout_t *small_layout(void)
+{
+    pal_shape_t shape = {.vocab = 5, .context = 3, .width = 4, .layers = 1, .heads = 1,
+                         .hidden = 8};
+    pal_layout_t *layout;
+
+    assert_int_equal(pal_layout_create(&shape, &layout, NULL), PAL_OK);
+    return layout;
+}
+
+static pal_recipe_t recipe(int64_t steps, double lr, int64_t warmup, const char *schedule)
+{
+    pal_recipe_t r = {.steps = steps, .batch = 1, .lr = lr, .warmup = warmup, .clip = 1};
+
+    strcpy(r.schedule, schedule);
+    return r;
+}
+
+struct probe {
+    const pal_layout_t *layout;
+    int64_t steps, looks, last_look;
+    double explode_at; /* step whose loss is NaN; -1: none */
+    atomic_int stop;
+};
+
+/* loss = |w|^2 / 2 pulls every weight to zero. */
+static int quadratic(void *ctx, int64_t step, const float *weights, float *grad,
+                     double *loss, pal_error_t *err)
+{
+    struct probe *probe = ctx;
+
+    (void)err;
+    *loss = 0;
+    for (int64_t i = 0; i < probe->layout->count; i++) {
+        assert_true(grad[i] == 0); /* the loop has cleared it */
+        grad[i] = weights[i];
+        *loss += 0.5 * weights[i] * weights[i];
+    }
+    if ((double)step == probe->explode_at)
+        *loss = NAN;
+    probe->steps++;
+    return PAL_OK;
+}
+
+static int look(void *ctx, int64_t done, const float *weights, double loss,
+                pal_error_t *err)
+{
+    struct probe *probe = ctx;
+
+    (void)weights, (void)loss, (void)err;
+    assert_true(done > probe->last_look);
+    probe->last_look = done;
+    probe->looks++;
+    return PAL_OK;
+}
+
+static int run(struct probe *probe, const pal_recipe_t *r, const uint8_t *train,
+               int64_t watches, float *weights, double *loss, pal_error_t *err)
+{
+    pal_training_t training = {.recipe = r, .train = train, .stop = &probe->stop,
+                               .step = quadratic, .watch = look, .watches = watches,
+                               .ctx = probe};
+    pal_trainer_t *trainer;
+    int rc;
+
+    assert_int_equal(pal_trainer_create(probe->layout, &trainer, NULL), PAL_OK);
+    rc = pal_train(trainer, &training, weights, loss, err);
+    pal_trainer_destroy(trainer);
+    return rc;
+}
+
+static void schedules(void **unused)
+{
+    pal_recipe_t constant = recipe(100, 2, 10, "constant");
+    pal_recipe_t cosine = recipe(100, 2, 0, "cosine");
+
+    (void)unused;
+    assert_true(fabs(pal_recipe_lr(&constant, 0) - 0.2) < 1e-12);
+    assert_true(fabs(pal_recipe_lr(&constant, 9) - 2) < 1e-12);
+    assert_true(fabs(pal_recipe_lr(&constant, 99) - 2) < 1e-12);
+    assert_true(fabs(pal_recipe_lr(&cosine, 0) - 2) < 1e-12);
+    assert_true(fabs(pal_recipe_lr(&cosine, 50) - 1) < 1e-12);
+    assert_true(pal_recipe_lr(&cosine, 99) < 0.001);
+}
+
+static void descends_and_looks(void **unused)
+{
+    static const struct {
+        int64_t steps, watches, looks;
+    } cases[] = {{200, 8, 8}, {5, 8, 5}, {120, 7, 7}, {1, 1, 1}, {0, 8, 0}};
+    pal_layout_t *layout = small_layout();
+    float *weights = test_malloc((size_t)layout->count * sizeof(float));
+
+    (void)unused;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct probe probe = {.layout = layout, .explode_at = -1};
+        pal_recipe_t r = recipe(cases[c].steps, 0.05, 0, "cosine");
+        double loss;
+
+        for (int64_t i = 0; i < layout->count; i++)
+            weights[i] = 1;
+        assert_int_equal(run(&probe, &r, NULL, cases[c].watches, weights, &loss, NULL),
+                         PAL_OK);
+        assert_int_equal(probe.steps, cases[c].steps);
+        assert_int_equal(probe.looks, cases[c].looks);
+        if (cases[c].steps)
+            assert_int_equal(probe.last_look, cases[c].steps);
+        if (cases[c].steps == 200)
+            for (int64_t i = 0; i < layout->count; i++)
+                assert_true(fabsf(weights[i]) < 0.05f);
+    }
+    test_free(weights);
+    pal_layout_destroy(layout);
+}
+
+static void frozen_slices_do_not_move(void **unused)
+{
+    pal_layout_t *layout = small_layout();
+    float *weights = test_malloc((size_t)layout->count * sizeof(float));
+    uint8_t train[64] = {0};
+    const pal_slice_t *slice = pal_layout_slice(layout, PAL_MLP_DOWN, 0);
+    struct probe probe = {.layout = layout, .explode_at = -1};
+    pal_recipe_t r = recipe(10, 0.1, 0, "constant");
+    double loss;
+
+    (void)unused;
+    r.decay = 0.1;
+    train[slice - layout->slices] = 1;
+    for (int64_t i = 0; i < layout->count; i++)
+        weights[i] = 1;
+    assert_int_equal(run(&probe, &r, train, 1, weights, &loss, NULL), PAL_OK);
+    for (int64_t i = 0; i < layout->count; i++) {
+        int inside = i >= slice->offset && i < slice->offset + slice->size;
+
+        assert_true(inside ? weights[i] < 0.9f : weights[i] == 1);
+    }
+    test_free(weights);
+    pal_layout_destroy(layout);
+}
+
+static void divergence_and_stop_are_told(void **unused)
+{
+    pal_layout_t *layout = small_layout();
+    float *weights = test_calloc((size_t)layout->count, sizeof(float));
+    struct probe bad = {.layout = layout, .explode_at = 3};
+    struct probe stopped = {.layout = layout, .explode_at = -1, .stop = 1};
+    pal_recipe_t r = recipe(10, 0.1, 0, "constant");
+    pal_error_t err;
+    double loss;
+
+    (void)unused;
+    assert_int_equal(run(&bad, &r, NULL, 1, weights, &loss, &err), PAL_EDIVERGE);
+    assert_non_null(strstr(err.text, "step 3"));
+    assert_int_equal(bad.steps, 4);
+    for (int64_t i = 0; i < layout->count; i++)
+        assert_true(isfinite(weights[i]));
+    assert_int_equal(run(&stopped, &r, NULL, 1, weights, &loss, &err), PAL_ESTOP);
+    assert_int_equal(stopped.steps, 0);
+    test_free(weights);
+    pal_layout_destroy(layout);
+}
+
+/* A large gradient moves the first step no further than a small one: the norm is clipped,
+ * and Adam divides by it anyway; what is seen is that the clipped run equals the run on the
+ * scaled gradient. */
+static void clipping_bounds_the_norm(void **unused)
+{
+    pal_layout_t *layout = small_layout();
+    float *weights = test_malloc((size_t)layout->count * sizeof(float));
+    struct probe probe = {.layout = layout, .explode_at = -1};
+    pal_recipe_t r = recipe(1, 0.1, 0, "constant");
+    double loss;
+
+    (void)unused;
+    for (int64_t i = 0; i < layout->count; i++)
+        weights[i] = 1e6f;
+    r.clip = 1e-9; /* far below Adam's epsilon: the step must become tiny */
+    assert_int_equal(run(&probe, &r, NULL, 1, weights, &loss, NULL), PAL_OK);
+    for (int64_t i = 0; i < layout->count; i++)
+        assert_true(fabsf(weights[i] - 1e6f) < 0.1f);
+    test_free(weights);
+    pal_layout_destroy(layout);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(schedules),
+        cmocka_unit_test(descends_and_looks),
+        cmocka_unit_test(frozen_slices_do_not_move),
+        cmocka_unit_test(divergence_and_stop_are_told),
+        cmocka_unit_test(clipping_bounds_the_norm),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
