@@ -8,17 +8,16 @@
 int pal_pool_push(pal_pool_t *pool, int32_t example, pal_error_t *err)
 {
     if (pool->count == pool->capacity) {
-        int32_t capacity = pool->capacity ? pool->capacity : 64;
-        int32_t *grown;
+        int32_t capacity = pool->capacity ? pool->capacity : 32;
+        int32_t *grown = NULL;
 
-        if (pool->capacity > INT32_MAX / 2)
-            return PAL_REJECT(err, "a pool of more than %d examples", pool->capacity);
-        capacity = pool->capacity ? 2 * capacity : capacity;
-        grown = realloc(pool->examples, (size_t)capacity * sizeof *grown);
+        if (capacity <= INT32_MAX / 2)
+            grown = realloc(pool->examples, 2 * (size_t)capacity * sizeof *grown);
         if (!grown)
-            return PAL_FAIL(err, PAL_ENOMEM, "a pool of %d examples", capacity);
+            return PAL_FAIL(err, PAL_ENOMEM, "a pool of more than %d examples",
+                            capacity);
         pool->examples = grown;
-        pool->capacity = capacity;
+        pool->capacity = 2 * capacity;
     }
     pool->examples[pool->count++] = example;
     return PAL_OK;

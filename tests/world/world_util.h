@@ -1,0 +1,80 @@
+/* world_util.h -- make a world from "key=value" texts, write small files. */
+#ifndef WORLD_UTIL_H
+#define WORLD_UTIL_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "world/world.h"
+
+/* settings: "facts=20,seed=3" or "". */
+static inline int try_world(const char *id, const char *settings, pal_world_t *world,
+                            pal_error_t *err)
+{
+    _Alignas(16) unsigned char state[PAL_STATE_MAX];
+    char text[1024], *rest = text, *item;
+    const pal_world_kind_t *kind;
+
+    snprintf(text, sizeof text, "%s", settings);
+    assert_int_equal(pal_world_find(id, &kind, err), PAL_OK);
+    pal_param_defaults(kind->params, state);
+    while ((item = strtok_r(rest, ",", &rest))) {
+        char *value = strchr(item, '=');
+        const pal_param_t *param;
+
+        *value++ = 0;
+        param = pal_param_find(kind->params, item);
+        assert_non_null(param);
+        assert_int_equal(pal_param_set(param, state, value, err), PAL_OK);
+    }
+    return pal_world_make(kind, state, world, err);
+}
+
+static inline pal_world_t make_world(const char *id, const char *settings)
+{
+    pal_world_t world;
+    pal_error_t err = {""};
+
+    if (try_world(id, settings, &world, &err) != PAL_OK)
+        fail_msg("%s", err.text);
+    return world;
+}
+
+static inline void write_bytes(const char *path, const char *bytes, size_t n)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    assert_int_equal(fclose(file), 0);
+}
+
+static inline void write_text(const char *path, const char *text)
+{
+    write_bytes(path, text, strlen(text));
+}
+
+/* The whole file, terminated; caller frees. */
+static inline char *read_text(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    struct stat about;
+    char *text;
+
+    assert_non_null(file);
+    assert_int_equal(stat(path, &about), 0);
+    text = calloc((size_t)about.st_size + 1, 1);
+    assert_non_null(text);
+    assert_int_equal(fread(text, 1, (size_t)about.st_size, file), about.st_size);
+    fclose(file);
+    return text;
+}
+
+#endif
