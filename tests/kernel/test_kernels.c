@@ -1,0 +1,401 @@
+/* Each fast kernel against its naive twin in double precision, over shapes that do and do
+ * not fill whole lanes. Inputs are rounded to float first, so that the twins start equal.
+ *
+ * Tolerance: a float sum of n terms of size about 1 errs by a few times sqrt(n) half-ulps
+ * (6e-8); CLOSE allows 2e-6 of the largest entry of the result, 30 half-ulps. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "kernel/activation.h"
+#include "kernel/attention.h"
+#include "kernel/cross_entropy.h"
+#include "kernel/embedding.h"
+#include "kernel/exponential.h"
+#include "kernel/gemm.h"
+#include "kernel/norm.h"
+#include "kernel/optimizer.h"
+#include "kernel/rows.h"
+
+#define CLOSE 2e-6
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+/* The same numbers twice. */
+typedef struct {
+    float *fast;
+    double *naive;
+    size_t n;
+} twin_t;
+
+static pal_rng_t rng;
+
+static int start_random(void **unused)
+{
+    (void)unused;
+    pal_rng_init(&rng, (pal_key_t){{7}}, "kernels");
+    return 0;
+}
+
+static twin_t twin(size_t n, double deviation)
+{
+    twin_t t = {malloc((n + 1) * sizeof(float)), malloc((n + 1) * sizeof(double)), n};
+
+    assert_non_null(t.fast);
+    assert_non_null(t.naive);
+    for (size_t i = 0; i < n; i++) {
+        t.fast[i] = (float)(deviation * pal_rng_normal(&rng));
+        t.naive[i] = (double)t.fast[i];
+    }
+    return t;
+}
+
+static void drop(twin_t t)
+{
+    free(t.fast);
+    free(t.naive);
+}
+
+static void assert_close(twin_t t, double tolerance)
+{
+    double largest = 0.0, worst = 0.0;
+
+    for (size_t i = 0; i < t.n; i++) {
+        double difference = fabs((double)t.fast[i] - t.naive[i]);
+
+        assert_true(isfinite(difference));
+        largest = fmax(largest, fabs(t.naive[i]));
+        worst = fmax(worst, difference);
+    }
+    if (worst > tolerance * largest)
+        fail_msg("off by %g of %g", worst, largest);
+}
+
+static void exponential_is_accurate(void **unused)
+{
+    double worst = 0.0;
+
+    (void)unused;
+    for (int i = -870000; i <= 880000; i++) {
+        float x = (float)i * 1e-4f;
+        double exact = exp((double)x);
+
+        worst = fmax(worst, fabs((double)pal_expf(x) - exact) / exact);
+    }
+    assert_true(worst < 2e-7);
+    assert_true(pal_expf(0.0f) == 1.0f);
+    assert_true(isnan(pal_expf(NAN)));
+    assert_true(pal_expf(-INFINITY) > 0.0f && pal_expf(-INFINITY) < 2e-38f);
+    assert_true(isfinite(pal_expf(INFINITY)) && pal_expf(INFINITY) > 1e38f);
+}
+
+static void products_match(void **unused)
+{
+    const int32_t shapes[][3] = {{1, 1, 1},   {1, 64, 192}, {3, 5, 7},    {17, 33, 65},
+                                 {0, 4, 4},   {64, 64, 64}, {129, 24, 31}};
+
+    (void)unused;
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        int32_t n = shapes[s][0], in = shapes[s][1], out = shapes[s][2];
+        twin_t x = twin((size_t)n * in, 1.0), w = twin((size_t)out * in, 1.0);
+        twin_t y = twin((size_t)n * out, 1.0), dx = twin((size_t)n * in, 1.0);
+
+        pal_gemm_forward(y.fast, x.fast, w.fast, n, in, out);
+        pal_gemm_forward_ref(y.naive, x.naive, w.naive, n, in, out);
+        assert_close(y, CLOSE);
+        pal_gemm_inputs(dx.fast, y.fast, w.fast, n, in, out);
+        pal_gemm_inputs_ref(dx.naive, y.naive, w.naive, n, in, out);
+        assert_close(dx, 2 * CLOSE); /* y's own error comes on top */
+        pal_gemm_weights(w.fast, y.fast, x.fast, n, in, out);
+        pal_gemm_weights_ref(w.naive, y.naive, x.naive, n, in, out);
+        assert_close(w, 2 * CLOSE);
+        drop(x), drop(w), drop(y), drop(dx);
+    }
+}
+
+static void norm_matches(void **unused)
+{
+    const int32_t shapes[][2] = {{1, 1}, {4, 16}, {3, 7}, {9, 33}, {20, 64}, {2, 513}};
+
+    (void)unused;
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        int32_t n = shapes[s][0], c = shapes[s][1];
+        twin_t x = twin((size_t)n * c, 2.0), y = twin((size_t)n * c, 1.0);
+        twin_t dx = twin((size_t)n * c, 1.0), scale = twin((size_t)c, 1.0);
+        twin_t shift = twin((size_t)c, 1.0), mean = twin((size_t)n, 0.0);
+        twin_t rstd = twin((size_t)n, 0.0);
+
+        pal_norm_forward(y.fast, mean.fast, rstd.fast, x.fast, scale.fast, shift.fast, n,
+                         c);
+        pal_norm_forward_ref(y.naive, mean.naive, rstd.naive, x.naive, scale.naive,
+                             shift.naive, n, c);
+        assert_close(y, CLOSE);
+        pal_norm_inputs(dx.fast, y.fast, x.fast, mean.fast, rstd.fast, scale.fast, n, c);
+        pal_norm_inputs_ref(dx.naive, y.naive, x.naive, mean.naive, rstd.naive,
+                            scale.naive, n, c);
+        assert_close(dx, 2 * CLOSE);
+        pal_norm_weights(scale.fast, shift.fast, y.fast, x.fast, mean.fast, rstd.fast, n,
+                         c);
+        pal_norm_weights_ref(scale.naive, shift.naive, y.naive, x.naive, mean.naive,
+                             rstd.naive, n, c);
+        assert_close(scale, 2 * CLOSE);
+        assert_close(shift, 2 * CLOSE);
+        drop(x), drop(y), drop(dx), drop(scale), drop(shift), drop(mean), drop(rstd);
+    }
+}
+
+/* A residual stream may have a large common offset; the variance must survive it. */
+static void norm_of_a_large_mean(void **unused)
+{
+    twin_t x = twin(64, 1.0), y = twin(64, 0.0), one = twin(64, 0.0), zero = twin(64, 0.0);
+    twin_t mean = twin(1, 0.0), rstd = twin(1, 0.0);
+
+    (void)unused;
+    for (int i = 0; i < 64; i++) {
+        x.fast[i] += 1000.0f;
+        x.naive[i] = (double)x.fast[i];
+        one.naive[i] = one.fast[i] = 1.0f;
+    }
+    pal_norm_forward(y.fast, mean.fast, rstd.fast, x.fast, one.fast, zero.fast, 1, 64);
+    pal_norm_forward_ref(y.naive, mean.naive, rstd.naive, x.naive, one.naive, zero.naive,
+                         1, 64);
+    assert_close(y, 2e-4); /* an ulp of 1000 is 6e-5 */
+    drop(x), drop(y), drop(one), drop(zero), drop(mean), drop(rstd);
+}
+
+static void attention_matches(void **unused)
+{
+    const int32_t shapes[][3] = {/* T, H, D */
+                                 {1, 1, 1},  {1, 4, 16}, {12, 4, 16}, {16, 2, 16},
+                                 {17, 3, 5}, {20, 1, 64}, {33, 2, 24}, {70, 1, 17}};
+
+    (void)unused;
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        int32_t t = shapes[s][0], h = shapes[s][1], d = shapes[s][2];
+        size_t n = (size_t)t * h * d;
+        twin_t qkv = twin(3 * n, 1.5), out = twin(n, 1.0), dout = twin(n, 1.0);
+        twin_t dqkv = twin(3 * n, 1.0), log_sum = twin((size_t)t * h, 0.0);
+        float *scratch = malloc(pal_attention_scratch(t, d) * sizeof *scratch);
+
+        assert_non_null(scratch);
+        pal_attention_forward(out.fast, log_sum.fast, qkv.fast, t, h, d, scratch);
+        pal_attention_forward_ref(out.naive, qkv.naive, t, h, d);
+        assert_close(out, CLOSE);
+        pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast, t,
+                               h, d, scratch);
+        pal_attention_backward_ref(dqkv.naive, dout.naive, qkv.naive, t, h, d);
+        assert_close(dqkv, 2 * CLOSE);
+        free(scratch);
+        drop(qkv), drop(out), drop(dout), drop(dqkv), drop(log_sum);
+    }
+}
+
+/* Scores in the hundreds: the softmax must not overflow. */
+static void attention_of_large_scores(void **unused)
+{
+    const int32_t t = 19, h = 2, d = 16;
+    size_t n = (size_t)t * h * d;
+    twin_t qkv = twin(3 * n, 15.0), out = twin(n, 0.0), log_sum = twin((size_t)t * h, 0.0);
+    float *scratch = malloc(pal_attention_scratch(t, d) * sizeof *scratch);
+
+    (void)unused;
+    assert_non_null(scratch);
+    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, t, h, d, scratch);
+    pal_attention_forward_ref(out.naive, qkv.naive, t, h, d);
+    assert_close(out, 2e-4); /* an ulp of a score of 500 is 3e-5 */
+    free(scratch);
+    drop(qkv), drop(out), drop(log_sum);
+}
+
+static void gelu_matches(void **unused)
+{
+    const size_t sizes[] = {1, 15, 16, 1000};
+
+    (void)unused;
+    for (size_t s = 0; s < COUNT(sizes); s++) {
+        twin_t x = twin(sizes[s], 3.0), y = twin(sizes[s], 1.0), d = twin(sizes[s], 1.0);
+
+        pal_gelu_forward(y.fast, x.fast, (int64_t)sizes[s]);
+        pal_gelu_forward_ref(y.naive, x.naive, (int64_t)sizes[s]);
+        assert_close(y, CLOSE);
+        pal_gelu_backward(d.fast, x.fast, (int64_t)sizes[s]);
+        pal_gelu_backward_ref(d.naive, x.naive, (int64_t)sizes[s]);
+        assert_close(d, CLOSE);
+        drop(x), drop(y), drop(d);
+    }
+}
+
+static void gelu_at_the_ends(void **unused)
+{
+    const float x[] = {-1e30f, -50.0f, 0.0f, 50.0f, 1e10f};
+    float y[COUNT(x)], d[COUNT(x)] = {1, 1, 1, 1, 1};
+
+    (void)unused;
+    pal_gelu_forward(y, x, COUNT(x));
+    pal_gelu_backward(d, x, COUNT(x));
+    assert_true(fabsf(y[1]) < 1e-30f && y[2] == 0.0f && y[3] == 50.0f && y[4] == 1e10f);
+    assert_true(fabsf(d[1]) < 1e-30f && d[2] == 0.5f && d[3] == 1.0f);
+}
+
+static void cross_entropy_matches(void **unused)
+{
+    const int32_t sizes[] = {1, 2, 16, 17, 550};
+
+    (void)unused;
+    for (size_t s = 0; s < COUNT(sizes); s++) {
+        int32_t v = sizes[s], target = v / 2;
+        twin_t z = twin((size_t)v, 4.0), dz = twin((size_t)v, 1.0);
+        double exact = pal_cross_entropy_ref(z.naive, v, target);
+
+        assert_true(fabs(pal_cross_entropy(z.fast, v, target) - exact) < CLOSE * 16);
+        assert_true(fabs(pal_cross_entropy_seed(dz.fast, z.fast, v, target, 0.5f) -
+                         exact) < CLOSE * 16);
+        pal_cross_entropy_seed_ref(dz.naive, z.naive, v, target, 0.5);
+        if (v > 1)
+            assert_close(dz, CLOSE);
+        drop(z), drop(dz);
+    }
+}
+
+static void cross_entropy_of_large_logits(void **unused)
+{
+    const float z[3] = {1e4f, -1e4f, 0.0f};
+
+    (void)unused;
+    assert_true(fabs(pal_cross_entropy(z, 3, 0)) < 1e-6);
+    assert_true(fabs(pal_cross_entropy(z, 3, 1) - 2e4) < 1e-2);
+}
+
+static void rows_and_embedding_match(void **unused)
+{
+    const int32_t tokens[] = {3, 0, 3, 1, 4, 3}, offsets[] = {0, 2, 6};
+    const int32_t c = 19;
+    twin_t table = twin(5 * 19, 1.0), place = twin(4 * 19, 1.0), x = twin(6 * 19, 0.0);
+    twin_t sum = twin(19, 1.0), back = twin(5 * 19, 0.0), spot = twin(4 * 19, 0.0);
+
+    (void)unused;
+    pal_embedding_forward(x.fast, table.fast, place.fast, tokens, offsets, 2, c);
+    pal_embedding_forward_ref(x.naive, table.naive, place.naive, tokens, offsets, 2, c);
+    assert_close(x, CLOSE);
+    pal_rows_sum(sum.fast, x.fast, 6, c);
+    pal_rows_sum_ref(sum.naive, x.naive, 6, c);
+    assert_close(sum, CLOSE);
+    pal_embedding_backward(back.fast, spot.fast, x.fast, tokens, offsets, 2, c);
+    for (int32_t t = 0; t < 6; t++)
+        for (int32_t i = 0; i < c; i++) {
+            back.naive[tokens[t] * c + i] += x.naive[t * c + i];
+            spot.naive[(t < 2 ? t : t - 2) * c + i] += x.naive[t * c + i];
+        }
+    assert_close(back, CLOSE);
+    assert_close(spot, CLOSE);
+    drop(table), drop(place), drop(x), drop(sum), drop(back), drop(spot);
+}
+
+static void adamw_matches(void **unused)
+{
+    const pal_adamw_t first = {.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8,
+                               .decay = 0.1, .grad_scale = 0.25, .step = 1};
+    twin_t w = twin(1003, 1.0), m = twin(1003, 0.0), v = twin(1003, 0.0);
+
+    (void)unused;
+    for (int64_t step = 1; step <= 20; step++) {
+        twin_t g = twin(1003, 1e-3);
+        pal_adamw_t h = first;
+
+        h.step = step;
+        pal_adamw(w.fast, g.fast, m.fast, v.fast, 1003, &h);
+        pal_adamw_ref(w.naive, g.naive, m.naive, v.naive, 1003, &h);
+        assert_true(fabs(pal_norm_squared(g.fast, 1003) /
+                             pal_norm_squared_ref(g.naive, 1003) -
+                         1.0) < 1e-12);
+        drop(g);
+    }
+    assert_close(w, CLOSE);
+    assert_close(m, CLOSE);
+    assert_close(v, CLOSE);
+    drop(w), drop(m), drop(v);
+}
+
+/* The first step has size lr whatever the gradient's scale; decay acts on w alone. */
+static void adamw_first_step(void **unused)
+{
+    const pal_adamw_t h = {.lr = 0.5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-12,
+                           .decay = 0.5, .grad_scale = 1.0, .step = 1};
+    float w[3] = {4.0f, 4.0f, 4.0f}, m[3] = {0}, v[3] = {0};
+    const float g[3] = {100.0f, -1e-3f, 0.0f};
+
+    (void)unused;
+    pal_adamw(w, g, m, v, 3, &h);
+    assert_true(fabsf(w[0] - 2.5f) < 1e-5f);
+    assert_true(fabsf(w[1] - 3.5f) < 1e-5f);
+    assert_true(fabsf(w[2] - 3.0f) < 1e-6f);
+}
+
+/* A NaN anywhere in the input reaches what depends on it. */
+static void nan_propagates(void **unused)
+{
+    enum { T = 18, H = 1, D = 16, N = T * H * D };
+    twin_t qkv = twin(3 * N, 1.0), out = twin(N, 1.0), log_sum = twin(T, 0.0);
+    twin_t dqkv = twin(3 * N, 0.0), dout = twin(N, 1.0);
+    float *scratch = malloc(pal_attention_scratch(T, D) * sizeof *scratch);
+    float z[40] = {0}, dz[40], y[40], mean, rstd;
+
+    (void)unused;
+    assert_non_null(scratch);
+    qkv.fast[5 * 3 * D + D] = NAN; /* a key of token 5: seen by tokens 5 .. T-1 */
+    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, T, H, D, scratch);
+    for (int t = 0; t < T; t++)
+        assert_int_equal(!isnan(out.fast[t * D]), t < 5);
+    pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast, T, H, D,
+                           scratch);
+    assert_true(isnan(dqkv.fast[6 * 3 * D]));
+    for (int i = 0; i < 40; i++) {
+        z[i] = NAN;
+        assert_true(isnan(pal_cross_entropy(z, 40, 3)));
+        assert_true(isnan(pal_cross_entropy_seed(dz, z, 40, 3, 1.0f)));
+        assert_true(isnan(dz[(i + 1) % 40]));
+        pal_norm_forward(y, &mean, &rstd, z, z, z, 1, 40);
+        assert_true(isnan(y[(i + 1) % 40]));
+        pal_gelu_forward(y, z, 40);
+        assert_true(isnan(y[i]));
+        assert_true(isnan(pal_norm_squared(z, 40)));
+        z[i] = 0.0f;
+    }
+    free(scratch);
+    drop(qkv), drop(out), drop(log_sum), drop(dqkv), drop(dout);
+}
+
+static void library_names_itself(void **unused)
+{
+    (void)unused;
+    pal_gemm_threads(1);
+    assert_true(strlen(pal_gemm_name()) > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exponential_is_accurate),
+        cmocka_unit_test(products_match),
+        cmocka_unit_test(norm_matches),
+        cmocka_unit_test(norm_of_a_large_mean),
+        cmocka_unit_test(attention_matches),
+        cmocka_unit_test(attention_of_large_scores),
+        cmocka_unit_test(gelu_matches),
+        cmocka_unit_test(gelu_at_the_ends),
+        cmocka_unit_test(cross_entropy_matches),
+        cmocka_unit_test(cross_entropy_of_large_logits),
+        cmocka_unit_test(rows_and_embedding_match),
+        cmocka_unit_test(adamw_matches),
+        cmocka_unit_test(adamw_first_step),
+        cmocka_unit_test(nan_propagates),
+        cmocka_unit_test(library_names_itself),
+    };
+
+    return cmocka_run_group_tests(tests, start_random, NULL);
+}
