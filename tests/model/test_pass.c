@@ -1,0 +1,309 @@
+/* What a pass promises beyond its numbers: stopping early, skipping what is frozen, raggedness,
+ * determinism, errors. */
+#include "sample.h"
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, sample_create, sample_destroy)
+
+static void full_gradient(sample_t *s, const uint8_t *train, float *grad)
+{
+    memset(grad, 0, s->count * sizeof *grad);
+    sample_forward(s);
+    (void)pal_loss_nll(s->pass, 1.0);
+    (void)pal_loss_residual_mse(s->pass, 1, s->weights, 1, 1.0);
+    pal_backward(s->pass, s->weights, train, grad);
+}
+
+static void stopping_early_gives_the_same_taps(void **state)
+{
+    sample_t *s = *state;
+    const size_t size = (size_t)SAMPLE_TOKENS * (size_t)s->layout->shape.width;
+    const int32_t layers = s->layout->shape.layers;
+    float *full[4];
+
+    sample_forward(s);
+    for (int32_t l = 0; l <= layers; l++)
+        full[l] = sample_copy(pal_pass_residual(s->pass, l - 1), size);
+    for (int32_t upto = 0; upto <= layers; upto++) {
+        assert_int_equal(pal_forward(s->pass, s->weights, &s->batch, upto, &s->err),
+                         PAL_OK);
+        assert_int_equal(pal_pass_rows(s->pass), 0);
+        assert_int_equal(pal_pass_tokens(s->pass), SAMPLE_TOKENS);
+        for (int32_t l = 0; l <= upto; l++)
+            assert_memory_equal(pal_pass_residual(s->pass, l - 1), full[l],
+                                size * sizeof **full);
+    }
+    for (int32_t l = 0; l <= layers; l++)
+        free(full[l]);
+}
+
+/* Blocks above a seed do not matter, whether they were run or not. */
+static void stopping_early_gives_the_same_gradient(void **state)
+{
+    sample_t *s = *state;
+    float *grad = calloc(s->count, sizeof *grad);
+
+    assert_non_null(grad);
+    sample_forward(s);
+    (void)pal_loss_residual_mse(s->pass, 0, s->weights, 1, 1.0);
+    pal_backward(s->pass, s->weights, NULL, grad);
+    assert_int_equal(pal_forward(s->pass, s->weights, &s->batch, 1, &s->err), PAL_OK);
+    (void)pal_loss_residual_mse(s->pass, 0, s->weights, 1, 1.0);
+    pal_backward(s->pass, s->weights, NULL, s->grad);
+    assert_memory_equal(grad, s->grad, s->count * sizeof *grad);
+    free(grad);
+}
+
+/* For every choice of one trained slice: its gradient has the bits of the full one, and
+ * nothing else is touched. */
+static void frozen_slices_are_skipped(void **state)
+{
+    sample_t *s = *state;
+    float *full = calloc(s->count, sizeof *full);
+    uint8_t *train = calloc((size_t)s->layout->slice_count, 1);
+
+    assert_non_null(full);
+    assert_non_null(train);
+    full_gradient(s, NULL, full);
+    for (int32_t i = 0; i < s->layout->slice_count; i++) {
+        const pal_slice_t *slice = &s->layout->slices[i];
+
+        train[i] = 1;
+        full_gradient(s, train, s->grad);
+        train[i] = 0;
+        for (int64_t j = 0; j < s->layout->count; j++)
+            if (j >= slice->offset && j < slice->offset + slice->size)
+                assert_true(s->grad[j] == full[j]);
+            else
+                assert_true(s->grad[j] == 0.0f);
+    }
+    full_gradient(s, train, s->grad);
+    for (size_t j = 0; j < s->count; j++)
+        assert_true(s->grad[j] == 0.0f);
+    free(full);
+    free(train);
+}
+
+/* Descent ends at the lowest block that trains: NaN weights below it are never read by the
+ * backward pass. */
+static void descent_ends_at_the_lowest_trained_block(void **state)
+{
+    sample_t *s = *state;
+    const pal_slice_t *down = pal_layout_slice(s->layout, PAL_MLP_DOWN, 1);
+    const pal_slice_t *up = pal_layout_slice(s->layout, PAL_MLP_UP, 1);
+    uint8_t *train = calloc((size_t)s->layout->slice_count, 1);
+    float *full = calloc(s->count, sizeof *full);
+
+    assert_non_null(train);
+    assert_non_null(full);
+    train[down - s->layout->slices] = 1;
+    full_gradient(s, train, full);
+    sample_forward(s);
+    (void)pal_loss_nll(s->pass, 1.0);
+    (void)pal_loss_residual_mse(s->pass, 1, s->weights, 1, 1.0);
+    for (int64_t i = 0; i < up->offset + up->size; i++)
+        s->weights[i] = i < s->layout->slices[0].size ? s->weights[i] : NAN;
+    pal_backward(s->pass, s->weights, train, s->grad);
+    assert_memory_equal(s->grad, full, s->count * sizeof *full);
+    free(train);
+    free(full);
+}
+
+static void backward_adds(void **state)
+{
+    sample_t *s = *state;
+    float *once = calloc(s->count, sizeof *once);
+
+    assert_non_null(once);
+    full_gradient(s, NULL, once);
+    for (size_t i = 0; i < s->count; i++)
+        s->grad[i] = 1.0f;
+    sample_forward(s);
+    (void)pal_loss_nll(s->pass, 1.0);
+    (void)pal_loss_residual_mse(s->pass, 1, s->weights, 1, 1.0);
+    pal_backward(s->pass, s->weights, NULL, s->grad);
+    for (size_t i = 0; i < s->count; i++)
+        assert_true(fabsf(s->grad[i] - 1.0f - once[i]) <= 1e-6f * (2.0f + fabsf(once[i])));
+    free(once);
+}
+
+static void without_seed_nothing_happens(void **state)
+{
+    sample_t *s = *state;
+
+    sample_forward(s);
+    pal_backward(s->pass, s->weights, NULL, s->grad);
+    for (size_t i = 0; i < s->count; i++)
+        assert_true(s->grad[i] == 0.0f);
+    (void)pal_loss_nll(s->pass, 1.0);
+    sample_forward(s); /* clears the seed */
+    pal_backward(s->pass, s->weights, NULL, s->grad);
+    for (size_t i = 0; i < s->count; i++)
+        assert_true(s->grad[i] == 0.0f);
+}
+
+/* A sequence's NLL does not depend on what shares its batch. Not bit for bit: the order of
+ * a product's sums may depend on its number of rows. */
+static void sequences_do_not_see_each_other(void **state)
+{
+    sample_t *s = *state;
+    double all[SAMPLE_SEQUENCES], alone;
+
+    sample_forward(s);
+    pal_loss_nll_sequences(s->pass, all, NULL);
+    for (int32_t b = 0; b < SAMPLE_SEQUENCES; b++) {
+        const int32_t start = sample_offsets[b];
+        const int32_t offsets[2] = {0, sample_offsets[b + 1] - start};
+        const pal_batch_t batch = {.sequences = 1,
+                                   .offsets = offsets,
+                                   .tokens = s->tokens + start,
+                                   .weights = s->token_weights + start};
+
+        assert_int_equal(
+            pal_forward(s->pass, s->weights, &batch, PAL_ALL_LAYERS, &s->err), PAL_OK);
+        pal_loss_nll_sequences(s->pass, &alone, NULL);
+        assert_true(fabs(alone - all[b]) <= 1e-5 * (1.0 + fabs(alone)));
+    }
+}
+
+static void equal_input_gives_equal_bits(void **state)
+{
+    sample_t *s = *state;
+    float *once = calloc(s->count, sizeof *once);
+
+    assert_non_null(once);
+    full_gradient(s, NULL, once);
+    full_gradient(s, NULL, s->grad);
+    assert_memory_equal(once, s->grad, s->count * sizeof *once);
+    free(once);
+}
+
+/* A reserved pass gives the same bits and does not move its arrays. */
+static void reserved_memory_is_kept(void **state)
+{
+    sample_t *s = *state;
+    float *once = calloc(s->count, sizeof *once);
+    const float *before;
+
+    assert_non_null(once);
+    full_gradient(s, NULL, once);
+    assert_int_equal(pal_pass_reserve(s->pass, 1000, 100, 500, &s->err), PAL_OK);
+    sample_forward(s);
+    before = pal_pass_logits(s->pass);
+    full_gradient(s, NULL, s->grad);
+    assert_int_equal(pal_pass_reserve(s->pass, 10, 1, 10, &s->err), PAL_OK);
+    assert_ptr_equal(before, pal_pass_logits(s->pass));
+    assert_memory_equal(once, s->grad, s->count * sizeof *once);
+    free(once);
+}
+
+static void too_much_memory_is_refused(void **state)
+{
+    sample_t *s = *state;
+    const float *before;
+
+    sample_forward(s);
+    before = pal_pass_residual(s->pass, 1);
+    assert_int_equal(
+        pal_pass_reserve(s->pass, INT32_MAX, INT32_MAX, INT32_MAX, &s->err), PAL_ENOMEM);
+    assert_non_null(strstr(s->err.text, "no memory for"));
+    assert_ptr_equal(before, pal_pass_residual(s->pass, 1));
+    pal_backward(s->pass, s->weights, NULL, s->grad);
+}
+
+static void a_batch_that_predicts_nothing(void **state)
+{
+    sample_t *s = *state;
+
+    memset(s->token_weights, 0, sizeof s->token_weights);
+    sample_forward(s);
+    assert_int_equal(pal_pass_rows(s->pass), 0);
+    assert_true(isnan(pal_loss_nll(s->pass, 1.0)));
+    pal_backward(s->pass, s->weights, NULL, s->grad);
+    for (size_t i = 0; i < s->count; i++)
+        assert_true(s->grad[i] == 0.0f);
+}
+
+static void nan_weights_give_a_nan_loss(void **state)
+{
+    sample_t *s = *state;
+
+    for (int32_t i = 0; i < s->layout->slice_count; i++) {
+        const int64_t at = s->layout->slices[i].offset;
+        float kept = s->weights[at];
+
+        if (s->layout->slices[i].kind == PAL_TOKEN_EMBEDDING)
+            s->tokens[0] = 0; /* row 0 is read */
+        s->weights[at] = NAN;
+        sample_forward(s);
+        assert_true(isnan(pal_loss_nll(s->pass, 1.0)));
+        pal_backward(s->pass, s->weights, NULL, s->grad);
+        s->weights[at] = kept;
+    }
+}
+
+static void bad_batches_are_refused(void **state)
+{
+    sample_t *s = *state;
+    static const int32_t full[] = {0, 5}, late[] = {1, 5}, hollow[] = {0, 3, 3, 5};
+    static const int32_t backwards[] = {0, 4, 2}, lengthy[] = {0, 10};
+    static const int32_t good[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    static const int32_t negative[5] = {1, -2}, beyond[5] = {1, 2, 3, 4, 23};
+    static const float ones[10] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1}, first[5] = {1, 1};
+    static const float minus[5] = {0, -0.5f}, not[5] = {0, 1, NAN}, big[5] = {0, INFINITY};
+    const struct {
+        pal_batch_t batch;
+        int32_t upto;
+        const char *message;
+    } bad[] = {
+        {{0, full, good, ones, NULL}, PAL_ALL_LAYERS, "empty batch (0 sequences)"},
+        {{-3, full, good, ones, NULL}, PAL_ALL_LAYERS, "empty batch (-3 sequences)"},
+        {{1, late, good, ones, NULL}, PAL_ALL_LAYERS, "starts at offset 1"},
+        {{3, hollow, good, ones, NULL}, PAL_ALL_LAYERS, "sequence 1 is empty"},
+        {{2, backwards, good, ones, NULL}, PAL_ALL_LAYERS, "sequence 1 is empty"},
+        {{1, lengthy, good, ones, NULL}, PAL_ALL_LAYERS, "10 tokens; the model's context"},
+        {{1, full, negative, ones, NULL}, PAL_ALL_LAYERS, "token id -2 is outside 0 to 22"},
+        {{1, full, beyond, ones, NULL}, PAL_ALL_LAYERS, "token id 23 is outside 0 to 22"},
+        {{1, full, good, first, NULL}, PAL_ALL_LAYERS, "first token has weight 1"},
+        {{1, full, good, minus, NULL}, PAL_ALL_LAYERS, "a weight is -0.5"},
+        {{1, full, good, not, NULL}, PAL_ALL_LAYERS, "a weight is nan"},
+        {{1, full, good, big, NULL}, PAL_ALL_LAYERS, "a weight is inf"},
+        {{1, full, good, ones, NULL}, 4, "cannot stop after 4 of 3 blocks"},
+        {{1, full, good, ones, NULL}, -2, "cannot stop after -2 of 3 blocks"},
+    };
+    float *before;
+    size_t size;
+
+    sample_forward(s);
+    size = (size_t)SAMPLE_ROWS * (size_t)s->layout->shape.vocab;
+    before = sample_copy(pal_pass_logits(s->pass), size);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(
+            pal_forward(s->pass, s->weights, &bad[i].batch, bad[i].upto, &s->err),
+            PAL_EINVAL);
+        if (!strstr(s->err.text, bad[i].message))
+            fail_msg("'%s' does not say '%s'", s->err.text, bad[i].message);
+    }
+    assert_memory_equal(before, pal_pass_logits(s->pass), size * sizeof *before);
+    free(before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(stopping_early_gives_the_same_taps),
+        TEST(stopping_early_gives_the_same_gradient),
+        TEST(frozen_slices_are_skipped),
+        TEST(descent_ends_at_the_lowest_trained_block),
+        TEST(backward_adds),
+        TEST(without_seed_nothing_happens),
+        TEST(sequences_do_not_see_each_other),
+        TEST(equal_input_gives_equal_bits),
+        TEST(reserved_memory_is_kept),
+        TEST(too_much_memory_is_refused),
+        TEST(a_batch_that_predicts_nothing),
+        TEST(nan_weights_give_a_nan_loss),
+        TEST(bad_batches_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
