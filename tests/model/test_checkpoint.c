@@ -1,0 +1,313 @@
+/* Checkpoints: what was saved comes back; files that are not whole and well are refused with
+ * a message, and leave the weights alone. */
+#include "sample.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "model/checkpoint.h"
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, sample_create, sample_destroy)
+
+static const char *const path = "checkpoint.safetensors";
+
+/* A file's bytes with room to edit. */
+typedef struct {
+    char bytes[65536];
+    size_t n;
+} content_t;
+
+static void save(sample_t *s)
+{
+    assert_int_equal(
+        pal_checkpoint_save(path, s->layout, s->weights, NULL, "key 1", &s->err), PAL_OK);
+}
+
+static void read_content(content_t *c)
+{
+    FILE *file = fopen(path, "rb");
+
+    assert_non_null(file);
+    c->n = fread(c->bytes, 1, sizeof c->bytes, file);
+    assert_true(c->n > 0 && c->n < sizeof c->bytes);
+    fclose(file);
+}
+
+static void write_content(const content_t *c)
+{
+    FILE *file = fopen(path, "wb");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(c->bytes, 1, c->n, file), c->n);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void set_length(content_t *c, uint64_t length)
+{
+    for (int i = 0; i < 8; i++)
+        c->bytes[i] = (char)(length >> (8 * i));
+}
+
+static size_t get_length(const content_t *c)
+{
+    return (size_t)(uint8_t)c->bytes[0] | (size_t)(uint8_t)c->bytes[1] << 8;
+}
+
+/* Replace the first `from` of the header by `to`, keeping the length field right. */
+static void edit(content_t *c, const char *from, const char *to)
+{
+    const size_t length = get_length(c), m = strlen(from), k = strlen(to);
+    char *at = NULL;
+
+    for (size_t i = 8; !at && i + m <= 8 + length; i++)
+        if (memcmp(c->bytes + i, from, m) == 0)
+            at = c->bytes + i;
+    if (!at)
+        fail_msg("the header has no '%s'", from);
+    memmove(at + k, at + m, c->n - (size_t)(at + m - c->bytes));
+    memcpy(at, to, k);
+    c->n = c->n + k - m;
+    set_length(c, length + k - m);
+}
+
+static void assert_refused(sample_t *s, const char *note, int code, const char *message)
+{
+    float *loaded = sample_copy(s->weights, s->count);
+
+    loaded[0] = 42.0f;
+    assert_int_equal(pal_checkpoint_load(path, s->layout, note, loaded, &s->err), code);
+    if (!strstr(s->err.text, message))
+        fail_msg("'%s' does not say '%s'", s->err.text, message);
+    assert_non_null(strstr(s->err.text, path));
+    assert_true(loaded[0] == 42.0f);
+    assert_memory_equal(loaded + 1, s->weights + 1, (s->count - 1) * sizeof *loaded);
+    free(loaded);
+}
+
+static void what_was_saved_comes_back(void **state)
+{
+    sample_t *s = *state;
+    const char *const text = "the cat sat on the mat";
+    float *loaded = calloc(s->count, sizeof *loaded);
+    pal_tokenizer_t *tokenizer;
+    char temporary[100];
+
+    assert_non_null(loaded);
+    s->weights[3] = NAN; /* bits, not numbers */
+    s->weights[4] = -0.0f;
+    assert_int_equal(pal_tokenizer_build(&text, 1, 4, &tokenizer, &s->err), PAL_OK);
+    assert_int_equal(
+        pal_checkpoint_save(path, s->layout, s->weights, tokenizer, "key 1", &s->err),
+        PAL_OK);
+    assert_int_equal(pal_checkpoint_load(path, s->layout, "key 1", loaded, &s->err),
+                     PAL_OK);
+    assert_memory_equal(loaded, s->weights, s->count * sizeof *loaded);
+    assert_int_equal(pal_checkpoint_load(path, s->layout, NULL, loaded, &s->err), PAL_OK);
+    snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
+    assert_int_not_equal(access(temporary, F_OK), 0);
+    pal_tokenizer_destroy(tokenizer);
+    free(loaded);
+}
+
+/* The format's rule: header length, JSON, data aligned to 8 and right up to the end. */
+static void file_is_safetensors(void **state)
+{
+    sample_t *s = *state;
+    content_t c;
+
+    save(s);
+    read_content(&c);
+    assert_int_equal(get_length(&c) % 8, 0);
+    assert_int_equal(c.n, 8 + get_length(&c) + s->count * sizeof(float));
+    assert_memory_equal(c.bytes + 8, "{\"__metadata__\":{", 17);
+    assert_memory_equal(c.bytes + 8 + get_length(&c), s->weights,
+                        s->count * sizeof(float));
+}
+
+/* Tensors in another order in the file are still the same tensors: swap two of one size. */
+static void order_in_the_file_is_free(void **state)
+{
+    sample_t *s = *state;
+    const pal_slice_t *a = pal_layout_slice(s->layout, PAL_ATTENTION_OUT_BIAS, 0);
+    const pal_slice_t *b = pal_layout_slice(s->layout, PAL_MLP_DOWN_BIAS, 0);
+    float *loaded = calloc(s->count, sizeof *loaded);
+    char at_a[40], at_b[40];
+    content_t c;
+
+    assert_non_null(loaded);
+    save(s);
+    read_content(&c);
+    snprintf(at_a, sizeof at_a, "[%d,%d]", (int)a->offset * 4,
+             (int)(a->offset + a->size) * 4);
+    snprintf(at_b, sizeof at_b, "[%d,%d]", (int)b->offset * 4,
+             (int)(b->offset + b->size) * 4);
+    edit(&c, at_a, "[here]");
+    edit(&c, at_b, at_a);
+    edit(&c, "[here]", at_b);
+    write_content(&c);
+    assert_int_equal(pal_checkpoint_load(path, s->layout, NULL, loaded, &s->err), PAL_OK);
+    assert_memory_equal(loaded + a->offset, s->weights + b->offset, sizeof(float[12]));
+    assert_memory_equal(loaded + b->offset, s->weights + a->offset, sizeof(float[12]));
+    free(loaded);
+}
+
+static void edited_headers_are_refused(void **state)
+{
+    sample_t *s = *state;
+    static const struct {
+        const char *from, *to, *message;
+    } edits[] = {
+        {"{\"__meta", "[\"__meta", "header is not JSON"},
+        {"\"dtype\":\"F32\"", "\"dtype\":\"F16\"", "token_embedding': dtype is 'F16'"},
+        {"\"dtype\":\"F32\"", "\"dtype\":32", "token_embedding': dtype is ''"},
+        {"\"dtype\":\"F32\",", "", "token_embedding': dtype is ''"},
+        {"[23,12]", "[12,23]", "token_embedding': shape is not 23 x 12"},
+        {"[23,12]", "[276]", "shape is not 23 x 12"},
+        {"[23,12]", "[23,12,1]", "shape is not 23 x 12"},
+        {"[23,12]", "[23.0,12]", "shape is not 23 x 12"},
+        {"[23,12]", "[4294967319,12]", "shape is not 23 x 12"},
+        {"[23,12]", "\"23,12\"", "shape is not 23 x 12"},
+        {"[0,1104]", "[4,1108]", "overlap or leave a gap at byte 0"},
+        {"[0,1104]", "[1104,2208]", "overlap or leave a gap"},
+        {"[0,1104]", "[0,1100]", "data_offsets 0 to 1100; expected 1104 bytes"},
+        {"[0,1104]", "[-1104,0]", "data_offsets -1104 to 0"},
+        {"[0,1104]", "[1104,0]", "data_offsets 1104 to 0"},
+        {"[0,1104]", "[9000000000000000000,9000000000000001104]", "within the file's"},
+        {"[0,1104]", "[-9223372036854775808,9223372036854775807]", "data_offsets"},
+        {"[0,1104]", "[0,99999999999999999999]", "header is not JSON"},
+        {"[0,1104]", "[0]", "not [begin, end]"},
+        {"[0,1104]", "[0,null]", "not [begin, end]"},
+        {"[0,1104]", "{}", "not [begin, end]"},
+        {"\"final_norm\"", "\"last_norm\"", "tensor 'final_norm' is missing"},
+        {"\"final_norm\"", "\"block.0.mlp.up\"", "header is not JSON"}, /* twice */
+        {"\"final_norm\":{", "\"final_norm\":7,\"x\":{", "final_norm': dtype is ''"},
+        {"\"final_norm\":", "\"more\":0,\"final_norm\":", "tensor 'more' is not one of"},
+        {"\\\"heads\\\":3", "\\\"heads\\\":4", "heads 3"},
+        {"\\\"heads\\\":3", "\\\"heads\\\":", "its shape is"},
+        {"\"shape\":\"{", "\"sharp\":\"{", "metadata have no shape"},
+        {"\"__metadata__\"", "\"__meta__\"", "metadata have no shape"},
+        {"\"note\":\"key 1\"", "\"note\":\"key 2\"", "its note is 'key 2'; expected"},
+        {"\"note\":\"key 1\"", "\"note\":[]", "its note is ''; expected 'key 1'"},
+    };
+    content_t whole, c;
+
+    save(s);
+    read_content(&whole);
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        c = whole;
+        edit(&c, edits[i].from, edits[i].to);
+        write_content(&c);
+        assert_refused(s, "key 1", PAL_EINVAL, edits[i].message);
+    }
+}
+
+/* Cut anywhere: within the length, the header, the data. */
+static void truncated_files_are_refused(void **state)
+{
+    sample_t *s = *state;
+    content_t whole, c;
+
+    save(s);
+    read_content(&whole);
+    for (size_t n = 0; n < whole.n; n += n < 40 ? 1 : 97) {
+        c = whole;
+        c.n = n;
+        write_content(&c);
+        assert_refused(s, NULL, PAL_EINVAL, n < 8 ? "bytes; a safetensors file" : "");
+    }
+    c = whole;
+    c.bytes[c.n++] = 0;
+    write_content(&c);
+    assert_refused(s, NULL, PAL_EINVAL, "overlap or leave a gap");
+}
+
+static void wrong_lengths_are_refused(void **state)
+{
+    sample_t *s = *state;
+    content_t whole, c;
+
+    save(s);
+    read_content(&whole);
+    {
+        const uint64_t lengths[] = {0, 1, whole.n - 7, whole.n, UINT32_MAX, UINT64_MAX,
+                                    UINT64_MAX - 7, (uint64_t)1 << 63};
+
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            c = whole;
+            set_length(&c, lengths[i]);
+            write_content(&c);
+            assert_refused(s, NULL, PAL_EINVAL, lengths[i] == 1 ? "JSON" : "header of");
+        }
+    }
+    memset(c.bytes + 8, '[', get_length(&whole)); /* as deep as it is long */
+    c.n = whole.n;
+    set_length(&c, get_length(&whole));
+    write_content(&c);
+    assert_refused(s, NULL, PAL_EINVAL, "header is not JSON");
+}
+
+static void things_that_are_no_files(void **state)
+{
+    sample_t *s = *state;
+
+    (void)unlink(path);
+    assert_refused(s, NULL, PAL_ENOENT, "cannot open it");
+    assert_int_equal(mkdir(path, 0777), 0);
+    assert_refused(s, NULL, PAL_EINVAL, "not a regular file");
+    assert_int_equal(
+        pal_checkpoint_save(path, s->layout, s->weights, NULL, NULL, &s->err), PAL_EIO);
+    assert_non_null(strstr(s->err.text, "cannot rename to it"));
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    assert_refused(s, NULL, PAL_EINVAL, "not a regular file");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(pal_checkpoint_save("no/such/folder/x", s->layout, s->weights, NULL,
+                                         NULL, &s->err),
+                     PAL_EIO);
+    assert_non_null(strstr(s->err.text, "no/such/folder/x"));
+}
+
+/* A disk that fills up, by a limit on the size of files: the old file stays whole and no
+ * temporary one is left. */
+static void a_full_disk_is_an_error(void **state)
+{
+    sample_t *s = *state;
+    struct rlimit before, limit;
+    float *loaded = calloc(s->count, sizeof *loaded);
+    char temporary[100];
+    int rc;
+
+    assert_non_null(loaded);
+    save(s);
+    snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    limit = before;
+    limit.rlim_cur = 4096;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    rc = pal_checkpoint_save(path, s->layout, s->weights, NULL, "key 2", &s->err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(rc, PAL_EIO);
+    assert_non_null(strstr(s->err.text, "cannot write it"));
+    assert_int_not_equal(access(temporary, F_OK), 0);
+    assert_int_equal(pal_checkpoint_load(path, s->layout, "key 1", loaded, &s->err),
+                     PAL_OK);
+    assert_memory_equal(loaded, s->weights, s->count * sizeof *loaded);
+    free(loaded);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_was_saved_comes_back),   TEST(file_is_safetensors),
+        TEST(order_in_the_file_is_free),   TEST(edited_headers_are_refused),
+        TEST(truncated_files_are_refused), TEST(wrong_lengths_are_refused),
+        TEST(things_that_are_no_files),    TEST(a_full_disk_is_an_error),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
