@@ -1,0 +1,218 @@
+/* Against PyTorch: tests/golden/make_gpt2.py made the numbers, in double precision.
+ *
+ * Tolerances. Loss and NLLs: 1e-6 relative, a few float roundings. Gradients: 1e-5 of the
+ * largest entry of a slice, as in test_gradient.c. Ten steps of AdamW: a step divides by the
+ * root of the second moment, so an entry whose gradient is near 0 amplifies its rounding up to
+ * a full lr; 1e-5 relative leaves room for a few such entries, while a wrong bias correction,
+ * decay or clip shows in the second loss by 1e-2. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "kernel/optimizer.h"
+#include "model/checkpoint.h"
+#include "model/loss.h"
+
+#define GOLDEN PAL_SOURCE_DIR "/tests/golden/"
+
+enum { MOST_TOKENS = 64, MOST_SEQUENCES = 8 };
+
+typedef struct {
+    json_t *json;
+    pal_layout_t *layout;
+    pal_pass_t *pass;
+    size_t count;
+    float *weights, *expected, *grad, *m, *v;
+    int32_t offsets[MOST_SEQUENCES + 1], tokens[MOST_TOKENS];
+    float token_weights[MOST_TOKENS];
+    pal_batch_t batch;
+} golden_t;
+
+static double number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+static int32_t size(const json_t *shape, const char *key)
+{
+    return (int32_t)number(shape, key);
+}
+
+static float *floats(size_t n)
+{
+    float *x = calloc(n, sizeof *x);
+
+    assert_non_null(x);
+    return x;
+}
+
+static void read_batch(golden_t *g)
+{
+    const json_t *tokens = json_object_get(g->json, "tokens");
+    const json_t *weights = json_object_get(g->json, "weights");
+    const size_t sequences = json_array_size(tokens);
+    int32_t t = 0;
+
+    assert_true(sequences > 0 && sequences <= MOST_SEQUENCES);
+    for (size_t b = 0; b < sequences; b++) {
+        const json_t *row = json_array_get(tokens, b), *w = json_array_get(weights, b);
+
+        for (size_t i = 0; i < json_array_size(row); i++, t++) {
+            assert_true(t < MOST_TOKENS);
+            g->tokens[t] = (int32_t)json_integer_value(json_array_get(row, i));
+            g->token_weights[t] = (float)json_number_value(json_array_get(w, i));
+        }
+        g->offsets[b + 1] = t;
+    }
+    g->batch = (pal_batch_t){(int32_t)sequences, g->offsets, g->tokens, g->token_weights,
+                             NULL};
+}
+
+static int golden_open(void **state)
+{
+    golden_t *g = calloc(1, sizeof *g);
+    const json_t *s;
+    pal_error_t err = {""};
+
+    assert_non_null(g);
+    g->json = json_load_file(GOLDEN "gpt2.json", 0, NULL);
+    s = json_object_get(g->json, "shape");
+    assert_non_null(s);
+    assert_int_equal(
+        pal_layout_create(&(pal_shape_t){size(s, "vocab"), size(s, "context"),
+                                         size(s, "width"), size(s, "layers"),
+                                         size(s, "heads"), size(s, "hidden")},
+                          &g->layout, &err),
+        PAL_OK);
+    assert_int_equal(pal_pass_create(g->layout, &g->pass, &err), PAL_OK);
+    g->count = (size_t)g->layout->count;
+    g->weights = floats(g->count);
+    g->expected = floats(g->count);
+    g->grad = floats(g->count);
+    g->m = floats(g->count);
+    g->v = floats(g->count);
+    if (pal_checkpoint_load(GOLDEN "gpt2_weights.safetensors", g->layout, NULL,
+                            g->weights, &err) ||
+        pal_checkpoint_load(GOLDEN "gpt2_gradient.safetensors", g->layout, NULL,
+                            g->expected, &err))
+        fail_msg("%s", err.text);
+    read_batch(g);
+    *state = g;
+    return 0;
+}
+
+static int golden_close(void **state)
+{
+    golden_t *g = *state;
+
+    json_decref(g->json);
+    pal_pass_destroy(g->pass);
+    pal_layout_destroy(g->layout);
+    free(g->weights);
+    free(g->expected);
+    free(g->grad);
+    free(g->m);
+    free(g->v);
+    free(g);
+    return 0;
+}
+
+/* Forward, loss and backward; returns the loss. */
+static double gradient(golden_t *g)
+{
+    double loss;
+
+    memset(g->grad, 0, g->count * sizeof *g->grad);
+    assert_int_equal(pal_forward(g->pass, g->weights, &g->batch, PAL_ALL_LAYERS, NULL),
+                     PAL_OK);
+    loss = pal_loss_nll(g->pass, 1.0);
+    pal_backward(g->pass, g->weights, NULL, g->grad);
+    return loss;
+}
+
+static double golden_number(const golden_t *g, const char *list, size_t i)
+{
+    const json_t *value = json_array_get(json_object_get(g->json, list), i);
+
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+static void losses_match(void **state)
+{
+    golden_t *g = *state;
+    double n[MOST_SEQUENCES];
+
+    assert_true(fabs(gradient(g) / golden_number(g, "losses", 0) - 1.0) < 1e-6);
+    assert_int_equal(pal_forward(g->pass, g->weights, &g->batch, PAL_ALL_LAYERS, NULL),
+                     PAL_OK);
+    pal_loss_nll_sequences(g->pass, n, NULL);
+    for (int32_t b = 0; b < g->batch.sequences; b++) {
+        double exact = golden_number(g, "sequences", (size_t)b);
+
+        assert_true(fabs(n[b] - exact) <= 1e-6 * exact);
+    }
+}
+
+static void gradients_match(void **state)
+{
+    golden_t *g = *state;
+
+    (void)gradient(g);
+    for (int32_t i = 0; i < g->layout->slice_count; i++) {
+        const pal_slice_t *slice = &g->layout->slices[i];
+        double most = 0.0, worst = 0.0;
+
+        for (int64_t j = slice->offset; j < slice->offset + slice->size; j++) {
+            most = fmax(most, fabs((double)g->expected[j]));
+            worst = fmax(worst, fabs((double)g->grad[j] - (double)g->expected[j]));
+        }
+        assert_true(most > 0.0);
+        if (!(worst <= 1e-5 * most))
+            fail_msg("%s is off by %g of %g", slice->name, worst, most);
+    }
+}
+
+static void ten_steps_match(void **state)
+{
+    golden_t *g = *state;
+    const json_t *a = json_object_get(g->json, "adamw");
+    pal_adamw_t h = {.lr = number(a, "lr"), .beta1 = number(a, "beta1"),
+                     .beta2 = number(a, "beta2"), .epsilon = number(a, "epsilon"),
+                     .decay = number(a, "decay")};
+
+    assert_int_equal(json_array_size(json_object_get(g->json, "losses")), 10);
+    for (size_t step = 0; step < 10; step++) {
+        double loss = gradient(g);
+        double norm = sqrt(pal_norm_squared(g->grad, g->layout->count));
+
+        assert_true(fabs(loss / golden_number(g, "losses", step) - 1.0) < 1e-5);
+        assert_true(fabs(norm / golden_number(g, "gradient_norms", step) - 1.0) < 1e-5);
+        assert_true(norm > number(a, "clip")); /* or clipping would not be tested */
+        h.grad_scale = number(a, "clip") / (norm + 1e-6);
+        h.step = (int64_t)step + 1;
+        pal_adamw(g->weights, g->grad, g->m, g->v, g->layout->count, &h);
+    }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, golden_open, golden_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(losses_match),
+        TEST(gradients_match),
+        TEST(ten_steps_match),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
