@@ -10,7 +10,8 @@
 #include "model/pass.h"
 
 /* Token mean over the batch, sum_b n_b / sum_b N_b, and the seed of scale times it.
- * scale = 0: value only. NaN logits give a NaN value. */
+ * scale = 0: value only. NaN logits give a NaN value, and so does a batch that predicts
+ * nothing. */
 double pal_loss_nll(pal_pass_t *pass, double scale);
 
 /* Per sequence: n[b] (summed NLL) and weight[b] = N_b, both (B) or NULL. No seed. */

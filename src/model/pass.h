@@ -30,7 +30,8 @@ int pal_pass_create(const pal_layout_t *layout, pal_pass_t **out, pal_error_t *e
 void pal_pass_destroy(pal_pass_t *pass);
 
 /* Make room for batches of up to `tokens` tokens in `sequences` sequences, `rows` of them
- * with logits. Never shrinks. On PAL_ENOMEM the pass is as it was. */
+ * with logits. Never shrinks. If memory must grow, what the last forward left is gone. On
+ * PAL_ENOMEM the pass is as it was. */
 PAL_MUST_CHECK
 int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,
                      pal_error_t *err);
@@ -41,12 +42,13 @@ int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_
  *
  * PAL_EINVAL: an empty batch, a sequence longer than the context, a token id outside
  * [0, V), a weight that is negative or on a first token: the message has the value.
- * PAL_ENOMEM: the batch is larger than what could be reserved (grows by itself once). */
+ * PAL_ENOMEM: the batch is larger than what is reserved, and there is no memory to reserve
+ * as much. On failure the pass is as it was. */
 PAL_MUST_CHECK
 int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch,
                 int32_t upto, pal_error_t *err);
 
-/* --- Taps; valid after pal_forward(), borrowed --- */
+/* --- Taps; valid after pal_forward(), borrowed; `layer` must have been run --- */
 
 const pal_layout_t *pal_pass_layout(const pal_pass_t *pass);
 const pal_batch_t *pal_pass_batch(const pal_pass_t *pass);
