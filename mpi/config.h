@@ -3,7 +3,8 @@
  * Any scalar may be a list or {log: [lo, hi, n]} and is then an axis; a list of blocks under
  * `unlearn:` or `attack:` is a union, inside a block it is a product. Keys are checked
  * against the parameter tables of src/; every refusal is "<file>:<line>: ..." with the key
- * or value, what was expected and the nearest valid name.
+ * or value, what was expected and the nearest valid name. `method: [gd, ria]` is a union of
+ * two blocks with the same keys.
  */
 #ifndef PAL_MPI_CONFIG_H
 #define PAL_MPI_CONFIG_H
@@ -18,6 +19,9 @@ typedef struct {
     int32_t count;  /* >= 1; 1 if it is not an axis */
     int32_t line;
 } pal_axis_t;
+
+/* Table of `seed`, into pal_base_spec_t; the others are in stage/spec.h. */
+extern const pal_param_t pal_seed_params[];
 
 /* One block: what `kind`, `method` or `size` names, and its axes. */
 typedef struct {
@@ -49,7 +53,8 @@ int pal_config_parse(const char *path, const char *text, size_t length,
                      pal_config_t *config, pal_error_t *err);
 void pal_config_free(pal_config_t *config);
 
-/* Read a whole file into malloc'ed memory with a terminator. PAL_ENOENT, PAL_EIO. */
+/* Read a whole config file into malloc'ed memory with a terminator. PAL_ENOENT, PAL_EIO,
+ * PAL_EINVAL if it is larger than any config. */
 PAL_MUST_CHECK
 int pal_file_read(const char *path, char **text, size_t *length, pal_error_t *err);
 
