@@ -6,7 +6,7 @@
 #include "world/jsonl.h"
 
 /* More than this is a slip, and choices are compared with each other. */
-enum { MOST_CHOICES = 64, MOST_FOLDS = 100 };
+enum { MOST_CHOICES = 64 };
 
 static const char *const keys[] = {"id",     "relation",   "role",
                                    "fold",   "question",   "choices",
@@ -165,7 +165,7 @@ static int read_role(const input_t *in, const json_t *row, pal_fact_t *fact)
         return PAL_OK;
     if (fact->role == PAL_RETAIN)
         return REJECT(in, "key '%s': a retain fact lies in no fold", "fold");
-    return get_index(in, fold, "fold", MOST_FOLDS, &fact->fold);
+    return get_index(in, fold, "fold", PAL_FOLD_MAX, &fact->fold);
 }
 
 static int read_falsehood(const input_t *in, const json_t *value,

@@ -9,11 +9,13 @@
 
 #include "world/world.h"
 
+enum { PAL_FOLD_MAX = 100 }; /* folds in a file are 0 .. PAL_FOLD_MAX - 1 */
+
 /* Read into facts (strings in arena). Facts without a fold or role get fold -1 and role
  * PAL_FORGET; the caller assigns. Refuses malformed JSON, non-UTF-8, unknown or missing
  * keys, wrong types, fewer than 2 choices, an answer out of range, repeated choices, a
  * duplicate id, the same question twice (conflicting answers said as such):
- * "<path>:<line>: ...". */
+ * "<path>:<line>: ...". PAL_ENOENT: no such file; PAL_EIO: it cannot be read. */
 PAL_MUST_CHECK
 int pal_facts_read(const char *path, pal_arena_t *arena, pal_fact_t **facts,
                    int32_t *count, pal_error_t *err);
@@ -21,7 +23,8 @@ int pal_facts_read(const char *path, pal_arena_t *arena, pal_fact_t **facts,
 /* What `palimpsest facts check` says of a file beyond what reading refuses. Floors are
  * fractions of forget facts right when always taking ... */
 typedef struct {
-    int32_t facts, forget, retain, relations, folds;
+    int32_t facts, forget, retain, relations;
+    int32_t folds;            /* that the file names */
     double chance;            /* mean of 1 / choices */
     double longest_choice;    /* ... the longest choice (ties count 1 / tied) */
     double majority_position; /* ... the most frequent position of the answer */

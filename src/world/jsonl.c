@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int pal_jsonl_open(const char *path, pal_jsonl_t *reader, pal_error_t *err)
 {
@@ -129,4 +130,50 @@ const char *pal_json_kind(const json_t *value)
     default:
         return "true or false";
     }
+}
+
+/* --- Writing --- */
+
+static int write_rows(FILE *file, const json_t *rows)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        if (json_dumpf(row, file, 0) < 0 || putc('\n', file) == EOF)
+            return -1;
+    }
+    return fflush(file) == 0 && fsync(fileno(file)) == 0 ? 0 : -1;
+}
+
+int pal_jsonl_write(const char *path, const json_t *rows,
+                    int (*check)(const char *path, pal_error_t *err), pal_error_t *err)
+{
+    size_t n = strlen(path) + 32;
+    char *temporary = malloc(n);
+    FILE *file = NULL;
+    int rc = PAL_OK;
+
+    if (!temporary)
+        return PAL_FAIL(err, PAL_ENOMEM, "a file name");
+    snprintf(temporary, n, "%s.%ld.tmp", path, (long)getpid());
+    file = fopen(temporary, "w");
+    if (!file) {
+        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+        goto out;
+    }
+    if (write_rows(file, rows) < 0)
+        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+    if (fclose(file) != 0 && rc == PAL_OK)
+        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+    if (rc == PAL_OK)
+        rc = check(temporary, err);
+    if (rc == PAL_OK && rename(temporary, path) != 0)
+        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+    if (rc != PAL_OK)
+        unlink(temporary);
+out:
+    free(temporary);
+    return rc;
 }

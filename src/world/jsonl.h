@@ -1,4 +1,4 @@
-/* jsonl.h -- read a JSON Lines file, one object at a time. */
+/* jsonl.h -- read a JSON Lines file one object at a time, write one. */
 #ifndef PAL_WORLD_JSONL_H
 #define PAL_WORLD_JSONL_H
 
@@ -29,6 +29,13 @@ void pal_jsonl_close(pal_jsonl_t *reader); /* a zeroed reader is allowed */
  * anything but an object. */
 PAL_MUST_CHECK
 int pal_jsonl_next(pal_jsonl_t *reader, json_t **row, pal_error_t *err);
+
+/* Write the objects of an array, one a line, to a temporary name beside path; check()
+ * it there, fsync, rename. On failure path is as it was. PAL_EIO names path and cause.
+ */
+PAL_MUST_CHECK
+int pal_jsonl_write(const char *path, const json_t *rows,
+                    int (*check)(const char *path, pal_error_t *err), pal_error_t *err);
 
 /* "a number", "an array", ...: for messages. Static. */
 const char *pal_json_kind(const json_t *value);

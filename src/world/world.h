@@ -33,8 +33,8 @@ typedef struct {
     int32_t answer;       /* index into choices */
     const char *const *statements;
     int32_t statement_count; /* >= 1 */
-    /* One per wrong answer: given by the file, or made by putting a wrong choice in the
-     * place of the answer in each statement. May be empty if neither is possible. */
+    /* One per wrong answer: given by the file, or for a forget fact made by putting a wrong
+     * choice in the place of the answer in each statement. Empty if neither is possible. */
     const pal_falsehood_t *falsehoods;
     int32_t falsehood_count;
     int32_t line;         /* in the facts file; 0 if generated */
@@ -53,9 +53,9 @@ typedef struct {
     const pal_param_t *params;
     size_t state_size;         /* bytes, <= PAL_STATE_MAX */
 
-    /* Required. Fill *world (zeroed by the caller, who calls pal_world_seal() after and
-     * pal_world_free() in any case). Deterministic. `state` holds the parameters.
-     * PAL_EINVAL: the message names file, line, key, what was expected. */
+    /* Required. Fill *world but its key (zeroed by the caller, who frees it in any case).
+     * Deterministic. `state` holds the parameters. PAL_EINVAL: the message names file,
+     * line, key, what was expected; PAL_ENOENT: no such file. */
     int (*make)(const void *state, pal_world_t *world, pal_error_t *err);
 } pal_world_kind_t;
 

@@ -1,0 +1,278 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "world/facts_file.h"
+#include "world/falsehood.h"
+
+/* --- Warnings --- */
+
+typedef struct {
+    pal_facts_say_t say;
+    void *ctx;
+    int32_t warnings;
+} audience_t;
+
+static void warn(audience_t *to, int32_t line, const char *text)
+{
+    to->warnings++;
+    if (to->say)
+        to->say(to->ctx, line, text);
+}
+
+/* A question that names every choice gives nothing away. */
+static int gives_answer_away(const pal_fact_t *fact)
+{
+    int32_t named = 0;
+
+    for (int32_t i = 0; i < fact->choice_count; i++)
+        named += pal_text_find_nocase(fact->question, fact->choices[i], NULL) > 0;
+    return named < fact->choice_count &&
+           pal_text_find_nocase(fact->question, fact->choices[fact->answer], NULL) > 0;
+}
+
+static void warn_of_fact(audience_t *to, const pal_fact_t *fact)
+{
+    const char *answer = fact->choices[fact->answer];
+    char text[256];
+
+    if (gives_answer_away(fact)) {
+        snprintf(text, sizeof text, "the question contains its answer '%.60s'", answer);
+        warn(to, fact->line, text);
+    }
+    if (fact->statement_count == 1)
+        warn(to, fact->line, "a single statement; several teach a fact better");
+    for (int32_t i = 0; fact->falsehood_count == 0 && i < fact->statement_count; i++) {
+        int32_t times = pal_text_find(fact->statements[i], answer, NULL);
+
+        if (times == 1)
+            continue;
+        snprintf(
+            text, sizeof text,
+            "statement %d has the answer '%.60s' %s; no false version can be made of "
+            "it",
+            i + 1, answer, times == 0 ? "nowhere" : "more than once");
+        warn(to, fact->line, text);
+    }
+}
+
+typedef struct {
+    const char *text;
+    int32_t line, before; /* before: an earlier line with the same text, or 0 */
+} quote_t;
+
+static int by_text(const void *a, const void *b)
+{
+    const quote_t *x = a, *y = b;
+    int order = strcmp(x->text, y->text);
+
+    return order ? order : x->line - y->line;
+}
+
+static int by_line(const void *a, const void *b)
+{
+    const quote_t *x = a, *y = b;
+
+    return x->line != y->line ? x->line - y->line : strcmp(x->text, y->text);
+}
+
+/* Every statement of every fact. NULL: out of memory. */
+static quote_t *quote_all(const pal_fact_t *facts, int32_t count, size_t *n)
+{
+    quote_t *quotes;
+
+    *n = 0;
+    for (int32_t i = 0; i < count; i++)
+        *n += (size_t)facts[i].statement_count;
+    quotes = calloc(*n + 1, sizeof *quotes);
+    *n = 0;
+    for (int32_t i = 0; quotes && i < count; i++)
+        for (int32_t k = 0; k < facts[i].statement_count; k++)
+            quotes[(*n)++] = (quote_t){facts[i].statements[k], facts[i].line, 0};
+    return quotes;
+}
+
+static int warn_of_repeats(audience_t *to, const pal_fact_t *facts, int32_t count,
+                           pal_error_t *err)
+{
+    size_t n;
+    quote_t *quotes = quote_all(facts, count, &n);
+    char text[256];
+
+    if (!quotes)
+        return PAL_FAIL(err, PAL_ENOMEM, "statements of %d facts", count);
+    qsort(quotes, n, sizeof *quotes, by_text);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(quotes[i].text, quotes[i - 1].text) == 0)
+            quotes[i].before = quotes[i - 1].line;
+    qsort(quotes, n, sizeof *quotes, by_line);
+    for (size_t i = 0; i < n; i++) {
+        if (!quotes[i].before)
+            continue;
+        snprintf(text, sizeof text, "statement '%.120s' is in line %d too",
+                 quotes[i].text, quotes[i].before);
+        warn(to, quotes[i].line, text);
+    }
+    free(quotes);
+    return PAL_OK;
+}
+
+/* --- Floors --- */
+
+static int32_t letters(const char *text)
+{
+    int32_t n = 0;
+
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xC0) != 0x80;
+    return n;
+}
+
+/* Share of the answer among the choices of highest score: 0, or 1 / tied. */
+static double best_share(const pal_fact_t *fact, const int32_t *score)
+{
+    int32_t tied = 0;
+
+    for (int32_t i = 0; i < fact->choice_count; i++) {
+        if (score[i] > score[fact->answer])
+            return 0.0;
+        tied += score[i] == score[fact->answer];
+    }
+    return 1.0 / tied;
+}
+
+static int by_string(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* First index in sorted texts[0..n) that is not below text (after = 0) or is above it.
+ */
+static int32_t bound(const char *const *texts, int32_t n, const char *text, int after)
+{
+    int32_t low = 0;
+
+    while (n > 0) {
+        int order = strcmp(texts[low + n / 2], text);
+
+        if (order < 0 || (after && order == 0)) {
+            low += n / 2 + 1;
+            n -= n / 2 + 1;
+        } else {
+            n /= 2;
+        }
+    }
+    return low;
+}
+
+typedef struct {
+    const char **answers; /* (n) of the forget facts, sorted */
+    int32_t n;
+    int32_t *score; /* (most choices) scratch */
+} tally_t;
+
+static void add_floors(const pal_fact_t *fact, const tally_t *tally, int32_t *position,
+                       pal_facts_report_t *report)
+{
+    for (int32_t i = 0; i < fact->choice_count; i++)
+        tally->score[i] = letters(fact->choices[i]);
+    report->longest_choice += best_share(fact, tally->score);
+    for (int32_t i = 0; i < fact->choice_count; i++) {
+        const char *choice = fact->choices[i];
+
+        tally->score[i] = bound(tally->answers, tally->n, choice, 1) -
+                          bound(tally->answers, tally->n, choice, 0) -
+                          (i == fact->answer);
+    }
+    report->majority_answer += best_share(fact, tally->score);
+    report->chance += 1.0 / fact->choice_count;
+    position[fact->answer]++;
+}
+
+static int measure_floors(const pal_fact_t *facts, int32_t count,
+                          pal_facts_report_t *report, pal_error_t *err)
+{
+    tally_t tally = {.answers = calloc((size_t)count, sizeof *tally.answers)};
+    int32_t most = 0, often = 0, *position;
+    int rc = PAL_OK;
+
+    for (int32_t i = 0; i < count; i++)
+        most = facts[i].choice_count > most ? facts[i].choice_count : most;
+    tally.score = calloc((size_t)most, sizeof *tally.score);
+    position = calloc((size_t)most, sizeof *position);
+    if (!tally.answers || !tally.score || !position) {
+        rc = PAL_FAIL(err, PAL_ENOMEM, "floors of %d facts", count);
+        goto out;
+    }
+    for (int32_t i = 0; i < count; i++)
+        if (facts[i].role == PAL_FORGET)
+            tally.answers[tally.n++] = facts[i].choices[facts[i].answer];
+    qsort(tally.answers, (size_t)tally.n, sizeof *tally.answers, by_string);
+    for (int32_t i = 0; i < count; i++)
+        if (facts[i].role == PAL_FORGET)
+            add_floors(&facts[i], &tally, position, report);
+    for (int32_t i = 0; i < most; i++)
+        often = position[i] > often ? position[i] : often;
+    if (tally.n > 0) {
+        report->chance /= tally.n;
+        report->longest_choice /= tally.n;
+        report->majority_answer /= tally.n;
+        report->majority_position = (double)often / tally.n;
+    }
+out:
+    free(tally.answers);
+    free(tally.score);
+    free(position);
+    return rc;
+}
+
+/* --- The report --- */
+
+static int count_facts(const pal_fact_t *facts, int32_t count,
+                       pal_facts_report_t *report, pal_error_t *err)
+{
+    const char **relations = calloc((size_t)count, sizeof *relations);
+    int fold_used[PAL_FOLD_MAX] = {0};
+
+    if (!relations)
+        return PAL_FAIL(err, PAL_ENOMEM, "relations of %d facts", count);
+    report->facts = count;
+    for (int32_t i = 0; i < count; i++) {
+        relations[i] = facts[i].relation;
+        report->forget += facts[i].role == PAL_FORGET;
+        report->retain += facts[i].role == PAL_RETAIN;
+        if (facts[i].fold >= 0)
+            report->folds += !fold_used[facts[i].fold]++;
+    }
+    qsort(relations, (size_t)count, sizeof *relations, by_string);
+    for (int32_t i = 0; i < count; i++)
+        report->relations += i == 0 || strcmp(relations[i - 1], relations[i]) != 0;
+    free(relations);
+    return PAL_OK;
+}
+
+int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,
+                    pal_facts_report_t *report, pal_error_t *err)
+{
+    audience_t to = {.say = say, .ctx = ctx};
+    pal_facts_report_t made = {0};
+    pal_arena_t arena = {0};
+    pal_fact_t *facts;
+    int32_t count;
+    int rc = pal_facts_read(path, &arena, &facts, &count, err);
+
+    if (rc == PAL_OK)
+        rc = count_facts(facts, count, &made, err);
+    if (rc == PAL_OK)
+        rc = measure_floors(facts, count, &made, err);
+    for (int32_t i = 0; rc == PAL_OK && i < count; i++)
+        warn_of_fact(&to, &facts[i]);
+    if (rc == PAL_OK)
+        rc = warn_of_repeats(&to, facts, count, err);
+    pal_arena_free(&arena);
+    if (rc != PAL_OK)
+        return rc;
+    made.warnings = to.warnings;
+    *report = made;
+    return PAL_OK;
+}
