@@ -7,10 +7,11 @@
  * fixed random unit vector with entries drawn from [0, 1) before it is normalised, and
  * c = scale * mean |h0(x_f)| measured on the first forget batch. Means go over tokens, the
  * first of each sequence left out, and over the width. Only the MLP down-projections of
- * blocks layer-2 .. layer are trained. The published alpha on the retain term is
- * 1 / coefficient here. */
+ * blocks layer-2 .. layer are trained, unless `train` widens that: models of few blocks
+ * leave them too little room. The published alpha on the retain term is 1 / coefficient. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/rng.h"
 #include "model/loss.h"
@@ -19,6 +20,7 @@
 struct state {
     int64_t layer; /* -1: the middle */
     double scale;
+    char train[PAL_TEXT_MAX];
     float *target; /* (C) c u; owned */
 };
 
@@ -27,6 +29,9 @@ static const pal_param_t params[] = {
      "residual stream after this block is steered; -1 is half of the blocks, less one"},
     {"scale", PAL_REAL, offsetof(struct state, scale), 5, 0, 1e6, NULL, NULL, "1",
      "length of the target over the mean length of the forget activations"},
+    {"train", PAL_TEXT, offsetof(struct state, train), 0, 0, 0, "down", "down|mlp|all", "1",
+     "what moves: MLP down-projections or whole MLPs of the last three blocks up to the "
+     "layer, or everything below it"},
     {0},
 };
 
@@ -41,10 +46,18 @@ static int32_t steered_layer(const struct state *state, const pal_layout_t *layo
 
 static int trains(const void *p, const pal_layout_t *layout, const pal_slice_t *slice)
 {
-    int32_t layer = steered_layer(p, layout);
+    const struct state *state = p;
+    int32_t layer = steered_layer(state, layout);
 
-    return slice->kind == PAL_MLP_DOWN && slice->layer <= layer &&
-           slice->layer >= layer - 2;
+    if (slice->layer > layer || slice->kind == PAL_FINAL_NORM)
+        return 0;
+    if (strcmp(state->train, "all") == 0)
+        return 1;
+    if (slice->layer < 0 || slice->layer < layer - 2)
+        return 0;
+    if (strcmp(state->train, "mlp") == 0)
+        return slice->kind >= PAL_MLP_NORM && slice->kind <= PAL_MLP_DOWN_BIAS;
+    return slice->kind == PAL_MLP_DOWN;
 }
 
 static int begin(void *p, pal_unlearning_t *run, pal_error_t *err)
