@@ -7,9 +7,9 @@
 #include "kernel/exponential.h"
 #include "kernel/lanes.h"
 
-/* One head at a time is copied into scratch, where rows are padded to whole lanes and keys
- * and values also lie transposed: then every inner loop below runs over whole lanes, either
- * over the tokens attended to or over the components of a head. */
+/* One head at a time is copied into scratch, where rows are padded to whole lanes and
+ * keys and values also lie transposed: then every inner loop below runs over whole
+ * lanes, either over the tokens attended to or over the components of a head. */
 
 PAL_INLINE size_t whole_lanes(int32_t n)
 {
@@ -79,8 +79,8 @@ PAL_INLINE void spread(float *restrict x, size_t n, const float *restrict a,
             x[i] += a[row] * y[i];
 }
 
-/* Softmax of scores[0 .. i] times `scale` in place, 0 up to n whole lanes; returns the log
- * of the denominator. */
+/* Softmax of scores[0 .. i] times `scale` in place, 0 up to n whole lanes; returns the
+ * log of the denominator. */
 PAL_INLINE float softmax_row(float *restrict scores, int32_t i, size_t n, float scale)
 {
     float max = pal_lanes_max(scores, i + 1), sum;
@@ -91,7 +91,7 @@ PAL_INLINE float softmax_row(float *restrict scores, int32_t i, size_t n, float 
         scores[j] = 0.0f;
     sum = pal_lanes_sum(scores, (int32_t)n);
     for (size_t j = 0; j < n; j++)
-        scores[j] /= sum;
+        scores[j] *= 1.0f / sum;
     return max * scale + logf(sum);
 }
 
@@ -126,8 +126,9 @@ void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t
 }
 
 /* weights = p_i and dscores = d(loss)/d(q_i . k_j) of one row, 0 beyond i. */
-PAL_INLINE void row_backward(float *restrict weights, float *restrict dscores, int32_t i,
-                             size_t n, float log_sum, float delta, float scale)
+PAL_INLINE void row_backward(float *restrict weights, float *restrict dscores,
+                             int32_t i, size_t n, float log_sum, float delta,
+                             float scale)
 {
     for (size_t j = 0; j < n; j++) {
         weights[j] = pal_expf(weights[j] * scale - log_sum);
@@ -148,7 +149,8 @@ static void head_backward(float *dqkv, const float *dout, const float *out,
     const float scale = 1.0f / sqrtf((float)size);
     float *keys_t = scratch, *values_t = keys_t + block;
     float *queries = values_t + block, *keys = queries + block, *douts = keys + block;
-    float *dqueries = douts + block, *dkeys = dqueries + block, *dvalues = dkeys + block;
+    float *dqueries = douts + block, *dkeys = dqueries + block,
+          *dvalues = dkeys + block;
     float *weights = dvalues + block, *dscores = weights + tokens;
 
     transpose(keys_t, tokens, qkv + width, 3 * width, length, size);
@@ -159,12 +161,9 @@ static void head_backward(float *dqkv, const float *dout, const float *out,
     memset(dkeys, 0, 2 * block * sizeof *dkeys);
     for (int32_t i = 0; i < length; i++) {
         const float *q = queries + (size_t)i * padded, *d = douts + (size_t)i * padded;
-        const float *o = out + (size_t)i * width;
         const size_t n = whole_lanes(i + 1);
-        float delta = 0.0f;
+        const float delta = pal_lanes_dot(d, out + (size_t)i * width, size);
 
-        for (int32_t c = 0; c < size; c++)
-            delta += d[c] * o[c];
         combine(weights, n, q, keys_t, tokens, size);
         combine(dscores, n, d, values_t, tokens, size);
         row_backward(weights, dscores, i, n, log_sum[(size_t)i * heads], delta, scale);
@@ -248,10 +247,12 @@ static void row_backward_ref(double *dqkv, const double *dout, const head_ref_t 
     double scale = 1.0 / sqrt(head->size), delta = 0.0;
 
     for (int32_t j = 0; j <= i; j++)
-        delta += weight_ref(head, i, j) * dot_ref(dout, row_ref(head, j, 2), head->size);
+        delta +=
+            weight_ref(head, i, j) * dot_ref(dout, row_ref(head, j, 2), head->size);
     for (int32_t j = 0; j <= i; j++) {
         double p = weight_ref(head, i, j);
-        double ds = p * (dot_ref(dout, row_ref(head, j, 2), head->size) - delta) * scale;
+        double ds =
+            p * (dot_ref(dout, row_ref(head, j, 2), head->size) - delta) * scale;
 
         for (int32_t d = 0; d < head->size; d++) {
             dqkv[(size_t)i * 3 * width + d] += ds * row_ref(head, j, 1)[d];

@@ -1,11 +1,12 @@
 /* attention.h -- causal softmax attention of one sequence.
  *
- * T tokens, H heads of size D, C = H D. A row of qkv (T, 3C) is query, key and value of a
- * token, each (H, D). Token i attends to tokens 0 .. i with weights
- * p_ij = softmax_j(q_i . k_j / sqrt(D)); out_i = sum_j p_ij v_j.
+ * T tokens, H heads of size D, C = H D. A row of qkv (T, 3C) is query, key and value of
+ * a token, each (H, D). Token i attends to tokens 0 .. i with weights p_ij =
+ * softmax_j(q_i . k_j / sqrt(D)); out_i = sum_j p_ij v_j.
  *
- * The weights are not kept: the backward pass recomputes them from the log of each row's
- * softmax denominator (Dao et al. 2022), so that memory grows with T and not with T^2.
+ * The weights are not kept: the backward pass recomputes them from the log of each
+ * row's softmax denominator (Dao et al. 2022), so that memory grows with T and not with
+ * T^2.
  */
 #ifndef PAL_KERNEL_ATTENTION_H
 #define PAL_KERNEL_ATTENTION_H
@@ -22,7 +23,8 @@ void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t
 void pal_attention_forward_ref(double *out, const double *qkv, int32_t length,
                                int32_t heads, int32_t head_size);
 
-/* dqkv (T, 3C), every entry written, from dout (T, C) and what the forward pass left. */
+/* dqkv (T, 3C), every entry written, from dout (T, C) and what the forward pass left.
+ */
 void pal_attention_backward(float *dqkv, const float *dout, const float *out,
                             const float *log_sum, const float *qkv, int32_t length,
                             int32_t heads, int32_t head_size, float *scratch);

@@ -11,11 +11,11 @@
 
 /* The variants are chosen by an ifunc resolver, which runs before a sanitizer's runtime
  * is set up, and which only glibc's loader knows. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) &&              \
-    !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&                       \
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) &&                  \
+    !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&                           \
     !defined(__SANITIZE_THREAD__)
 #if __GNUC__ >= 12
-#define PAL_CLONES                                                                 \
+#define PAL_CLONES                                                                     \
     __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
 #endif

@@ -23,8 +23,8 @@ double pal_cross_entropy(const float *z, int32_t vocab, int32_t target)
 }
 
 PAL_CLONES
-double pal_cross_entropy_seed(float *restrict dz, const float *restrict z, int32_t vocab,
-                              int32_t target, float weight)
+double pal_cross_entropy_seed(float *restrict dz, const float *restrict z,
+                              int32_t vocab, int32_t target, float weight)
 {
     float max = pal_lanes_max(z, vocab), sum, factor;
 

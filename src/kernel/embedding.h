@@ -1,7 +1,7 @@
 /* embedding.h -- token and position embeddings of ragged sequences.
  *
- * Sequence b is tokens[offsets[b] .. offsets[b+1]); positions count from 0 in each. Tables
- * are (V, cols) and (S, cols), x is (N, cols).
+ * Sequence b is tokens[offsets[b] .. offsets[b+1]); positions count from 0 in each.
+ * Tables are (V, cols) and (S, cols), x is (N, cols).
  */
 #ifndef PAL_KERNEL_EMBEDDING_H
 #define PAL_KERNEL_EMBEDDING_H
@@ -16,7 +16,8 @@ void pal_embedding_forward_ref(double *x, const double *token, const double *pos
                                const int32_t *tokens, const int32_t *offsets,
                                int32_t sequences, int32_t cols);
 
-/* Add dx to the rows it came from, token by token in order. Either table may be NULL. */
+/* Add dx to the rows it came from, token by token in order. Either table may be NULL.
+ */
 void pal_embedding_backward(float *dtoken, float *dposition, const float *dx,
                             const int32_t *tokens, const int32_t *offsets,
                             int32_t sequences, int32_t cols);

@@ -15,16 +15,16 @@ void pal_gemm_inputs(float *dx, const float *dy, const float *w, int32_t n, int3
                      int32_t out)
 {
     if (n > 0)
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, in, out, 1.0f, dy, out,
-                    w, in, 0.0f, dx, in);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, in, out, 1.0f, dy,
+                    out, w, in, 0.0f, dx, in);
 }
 
 void pal_gemm_weights(float *dw, const float *dy, const float *x, int32_t n, int32_t in,
                       int32_t out)
 {
     if (n > 0)
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, out, in, n, 1.0f, dy, out, x,
-                    in, 1.0f, dw, in);
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, out, in, n, 1.0f, dy, out,
+                    x, in, 1.0f, dw, in);
 }
 
 void pal_gemm_threads(int threads)

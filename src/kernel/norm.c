@@ -108,8 +108,7 @@ void pal_norm_inputs_ref(double *dx, const double *dy, const double *x,
             gh += scale[c] * dy[c] * (x[c] - mean[i]) * rstd[i] / cols;
         }
         for (int32_t c = 0; c < cols; c++)
-            dx[c] += rstd[i] *
-                     (scale[c] * dy[c] - g - (x[c] - mean[i]) * rstd[i] * gh);
+            dx[c] += rstd[i] * (scale[c] * dy[c] - g - (x[c] - mean[i]) * rstd[i] * gh);
     }
 }
 

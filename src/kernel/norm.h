@@ -1,7 +1,7 @@
 /* norm.h -- LayerNorm (Ba et al. 2016) over the rows of x (n, cols).
  *
- * y = scale * (x - mean) * rstd + shift, rstd = 1 / sqrt(variance + PAL_NORM_EPSILON) with
- * the variance over cols (biased). scale and shift are (cols), mean and rstd (n).
+ * y = scale * (x - mean) * rstd + shift, rstd = 1 / sqrt(variance + PAL_NORM_EPSILON)
+ * with the variance over cols (biased). scale and shift are (cols), mean and rstd (n).
  */
 #ifndef PAL_KERNEL_NORM_H
 #define PAL_KERNEL_NORM_H

@@ -12,8 +12,8 @@ void pal_rows_fill(float *y, const float *bias, int32_t n, int32_t cols)
 }
 
 PAL_CLONES
-void pal_rows_add(float *restrict y, const float *restrict x, const float *restrict bias,
-                  int32_t n, int32_t cols)
+void pal_rows_add(float *restrict y, const float *restrict x,
+                  const float *restrict bias, int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, y += cols, x += cols)
         for (int32_t c = 0; c < cols; c++)
