@@ -12,18 +12,18 @@
 /* One block, in the order it computes:
  *     middle = input + attention(norm(input)), output = middle + mlp(norm(middle)). */
 typedef struct {
-    float *attention_norm;                 /* (N, C) */
+    float *attention_norm;                  /* (N, C) */
     float *attention_mean, *attention_rstd; /* (N) */
-    float *qkv;                            /* (N, 3C) */
-    float *attended;                       /* (N, C) */
-    float *log_sum;                        /* (N, H) */
-    float *middle;                         /* (N, C) */
-    float *mlp_norm;                       /* (N, C) */
-    float *mlp_mean, *mlp_rstd;            /* (N) */
-    float *up;                             /* (N, F) before the GELU */
-    float *hidden;                         /* (N, F) after it */
-    float *mlp;                            /* (N, C) */
-    float *seed_mlp;                       /* (N, C) */
+    float *qkv;                             /* (N, 3C) */
+    float *attended;                        /* (N, C) */
+    float *log_sum;                         /* (N, H) */
+    float *middle;                          /* (N, C) */
+    float *mlp_norm;                        /* (N, C) */
+    float *mlp_mean, *mlp_rstd;             /* (N) */
+    float *up;                              /* (N, F) before the GELU */
+    float *hidden;                          /* (N, F) after it */
+    float *mlp;                             /* (N, C) */
+    float *seed_mlp;                        /* (N, C) */
     int mlp_seeded;
 } pal_block_t;
 
@@ -42,11 +42,11 @@ struct pal_pass {
     int *residual_seeded;  /* (L + 1), owned */
     int logits_seeded;
 
-    int32_t *positions;           /* (R) */
-    float *last;                  /* (R, C) residual stream of the rows with logits */
-    float *final_norm;            /* (R, C) */
+    int32_t *positions;             /* (R) */
+    float *last;                    /* (R, C) residual stream of the rows with logits */
+    float *final_norm;              /* (R, C) */
     float *final_mean, *final_rstd; /* (R) */
-    float *logits, *seed_logits;  /* (R, V) */
+    float *logits, *seed_logits;    /* (R, V) */
 
     float *dresidual; /* (N, C) gradient that descends along the residual stream */
     float *narrow;    /* (N, C) */

@@ -8,9 +8,9 @@
 #include "kernel/rows.h"
 #include "model/activations.h"
 
-/* The way down. Slices lie in the buffer in the order in which the forward pass uses them
- * (the output matrix apart, which is the token embedding), so "does anything below still
- * train?" is a comparison with the lowest slice that trains. */
+/* The way down. Slices lie in the buffer in the order in which the forward pass uses
+ * them (the output matrix apart, which is the token embedding), so "does anything below
+ * still train?" is a comparison with the lowest slice that trains. */
 typedef struct {
     pal_pass_t *pass;
     const float *weights;
@@ -86,7 +86,8 @@ static int descend_head(const descent_t *d)
     float *dnorm = pass->narrow, *dlast = pass->wide;
 
     if (trains(d, slice))
-        pal_gemm_weights(d->grad + offset, pass->seed_logits, pass->final_norm, r, c, v);
+        pal_gemm_weights(d->grad + offset, pass->seed_logits, pass->final_norm, r, c,
+                         v);
     pal_gemm_inputs(dnorm, pass->seed_logits, d->weights + offset, r, c, v);
     memset(dlast, 0, (size_t)r * (size_t)c * sizeof *dlast);
     if (!descend_norm(d, PAL_FINAL_NORM, -1, dlast, dnorm, pass->last, pass->final_mean,
@@ -111,7 +112,8 @@ static int descend_mlp(const descent_t *d, int32_t layer)
     if (!descend_linear(d, PAL_MLP_DOWN, layer, pass->wide, dmlp, block->hidden))
         return 0;
     pal_gelu_backward(pass->wide, block->up, (int64_t)n * shape->hidden);
-    if (!descend_linear(d, PAL_MLP_UP, layer, pass->narrow, pass->wide, block->mlp_norm))
+    if (!descend_linear(d, PAL_MLP_UP, layer, pass->narrow, pass->wide,
+                        block->mlp_norm))
         return 0;
     return descend_norm(d, PAL_MLP_NORM, layer, pass->dresidual, pass->narrow,
                         block->middle, block->mlp_mean, block->mlp_rstd, n);
@@ -130,11 +132,10 @@ static int descend_attention(const descent_t *d, int32_t layer)
     for (int32_t b = 0; b < pass->batch.sequences; b++) {
         const size_t at = (size_t)offsets[b];
 
-        pal_attention_backward(pass->wide + at * 3 * c, pass->narrow + at * c,
-                               block->attended + at * c,
-                               block->log_sum + at * shape->heads,
-                               block->qkv + at * 3 * c, offsets[b + 1] - offsets[b],
-                               shape->heads, c / shape->heads, pass->scratch);
+        pal_attention_backward(
+            pass->wide + at * 3 * c, pass->narrow + at * c, block->attended + at * c,
+            block->log_sum + at * shape->heads, block->qkv + at * 3 * c,
+            offsets[b + 1] - offsets[b], shape->heads, c / shape->heads, pass->scratch);
     }
     if (!descend_linear(d, PAL_ATTENTION_QKV, layer, pass->narrow, pass->wide,
                         block->attention_norm))
@@ -152,14 +153,14 @@ static void descend_embedding(const descent_t *d)
     const int32_t position = slice_index(d, PAL_POSITION_EMBEDDING, -1);
     const pal_slice_t *slices = pass->layout->slices;
 
-    pal_embedding_backward(trains(d, token) ? d->grad + slices[token].offset : NULL,
-                           trains(d, position) ? d->grad + slices[position].offset : NULL,
-                           pass->dresidual, batch->tokens, batch->offsets,
-                           batch->sequences, pass->layout->shape.width);
+    pal_embedding_backward(
+        trains(d, token) ? d->grad + slices[token].offset : NULL,
+        trains(d, position) ? d->grad + slices[position].offset : NULL, pass->dresidual,
+        batch->tokens, batch->offsets, batch->sequences, pass->layout->shape.width);
 }
 
-/* Index of the highest residual stream that has a gradient, 0 being the embeddings; -1 if
- * nothing is seeded. */
+/* Index of the highest residual stream that has a gradient, 0 being the embeddings; -1
+ * if nothing is seeded. */
 static int32_t highest_seeded(const pal_pass_t *pass)
 {
     int32_t top = pass->blocks_run;
@@ -172,7 +173,8 @@ static int32_t highest_seeded(const pal_pass_t *pass)
     return top;
 }
 
-/* From residual stream `top`, whose gradient so far is in dresidual, to the embeddings. */
+/* From residual stream `top`, whose gradient so far is in dresidual, to the embeddings.
+ */
 static void descend(const descent_t *d, int32_t top)
 {
     pal_pass_t *pass = d->pass;

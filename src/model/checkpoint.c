@@ -64,8 +64,8 @@ static int put_tensor(json_t *header, const pal_slice_t *slice)
                                      : json_pack("[i, i]", slice->rows, slice->cols);
 
     return json_object_set_new(header, slice->name,
-                               json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape",
-                                         shape, "data_offsets", begin, end));
+                               json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32",
+                                         "shape", shape, "data_offsets", begin, end));
 }
 
 /* The header's text, malloc'ed, or NULL when memory is out. */
@@ -145,9 +145,9 @@ static int write_file(const char *path, const char *header, const pal_layout_t *
     return rc;
 }
 
-int pal_checkpoint_save(const char *path, const pal_layout_t *layout, const float *weights,
-                        const pal_tokenizer_t *tokenizer, const char *note,
-                        pal_error_t *err)
+int pal_checkpoint_save(const char *path, const pal_layout_t *layout,
+                        const float *weights, const pal_tokenizer_t *tokenizer,
+                        const char *note, pal_error_t *err)
 {
     char *words = NULL, *header = NULL;
     int rc = PAL_OK;
@@ -192,7 +192,8 @@ static int read_all(const reader_t *r, void *bytes, size_t n)
         if (done < 0)
             return fail_errno(PAL_EIO, r->path, "read it", r->err);
         if (done == 0)
-            return PAL_FAIL(r->err, PAL_EIO, "%s: it was cut while being read", r->path);
+            return PAL_FAIL(r->err, PAL_EIO, "%s: it was cut while being read",
+                            r->path);
         at += done;
         n -= (size_t)done;
     }
@@ -245,7 +246,8 @@ static int read_header(reader_t *r)
         return PAL_REJECT(r->err,
                           "%s: header of %llu bytes in a file of %llu; not a "
                           "safetensors file, or cut short",
-                          r->path, (unsigned long long)length, (unsigned long long)size);
+                          r->path, (unsigned long long)length,
+                          (unsigned long long)size);
     r->data_bytes = (size_t)(size - LENGTH_BYTES - length);
     return parse_header(r, (size_t)length);
 }
@@ -267,15 +269,15 @@ static int check_metadata(const reader_t *r, const pal_shape_t *shape, const cha
     json_decref(stored);
     json_decref(expected);
     if (!equal)
-        return PAL_REJECT(r->err,
-                          "%s: its shape is %.150s; expected vocab %d, context %d, width "
-                          "%d, layers %d, heads %d, hidden %d",
-                          r->path, text, (int)shape->vocab, (int)shape->context,
-                          (int)shape->width, (int)shape->layers, (int)shape->heads,
-                          (int)shape->hidden);
+        return PAL_REJECT(
+            r->err,
+            "%s: its shape is %.150s; expected vocab %d, context %d, width "
+            "%d, layers %d, heads %d, hidden %d",
+            r->path, text, (int)shape->vocab, (int)shape->context, (int)shape->width,
+            (int)shape->layers, (int)shape->heads, (int)shape->hidden);
     if (note && (!found || strcmp(note, found) != 0))
-        return PAL_REJECT(r->err, "%s: its note is '%.100s'; expected '%.100s'", r->path,
-                          found ? found : "", note);
+        return PAL_REJECT(r->err, "%s: its note is '%.100s'; expected '%.100s'",
+                          r->path, found ? found : "", note);
     return PAL_OK;
 }
 
@@ -289,7 +291,8 @@ static int has_shape(const json_t *shape, const pal_slice_t *slice)
         if (!json_is_integer(json_array_get(shape, i)))
             return 0;
     return json_integer_value(json_array_get(shape, dimensions - 1)) == slice->cols &&
-           (dimensions == 1 || json_integer_value(json_array_get(shape, 0)) == slice->rows);
+           (dimensions == 1 ||
+            json_integer_value(json_array_get(shape, 0)) == slice->rows);
 }
 
 static int check_tensor(const reader_t *r, const pal_slice_t *slice, extent_t *extent)
@@ -297,7 +300,8 @@ static int check_tensor(const reader_t *r, const pal_slice_t *slice, extent_t *e
     const json_t *entry = json_object_get(r->header, slice->name);
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
     const json_t *offsets = json_object_get(entry, "data_offsets");
-    const json_t *first = json_array_get(offsets, 0), *last = json_array_get(offsets, 1);
+    const json_t *first = json_array_get(offsets, 0),
+                 *last = json_array_get(offsets, 1);
     const json_int_t begin = json_integer_value(first), end = json_integer_value(last);
     const json_int_t bytes = slice->size * (json_int_t)sizeof(float);
 
@@ -309,10 +313,12 @@ static int check_tensor(const reader_t *r, const pal_slice_t *slice, extent_t *e
     if (!has_shape(json_object_get(entry, "shape"), slice))
         return PAL_REJECT(r->err, "%s: tensor '%s': shape is not %d x %d", r->path,
                           slice->name, (int)slice->rows, (int)slice->cols);
-    if (json_array_size(offsets) != 2 || !json_is_integer(first) || !json_is_integer(last))
+    if (json_array_size(offsets) != 2 || !json_is_integer(first) ||
+        !json_is_integer(last))
         return PAL_REJECT(r->err, "%s: tensor '%s': data_offsets is not [begin, end]",
                           r->path, slice->name);
-    if (begin < 0 || end < begin || (uint64_t)end > r->data_bytes || end - begin != bytes)
+    if (begin < 0 || end < begin || (uint64_t)end > r->data_bytes ||
+        end - begin != bytes)
         return PAL_REJECT(r->err,
                           "%s: tensor '%s': data_offsets %lld to %lld; expected %lld "
                           "bytes within the file's %zu",
@@ -337,10 +343,13 @@ static int refuse_extra(const reader_t *r, const pal_layout_t *layout)
 
     if (json_object_size(r->header) == (size_t)layout->slice_count + 1)
         return PAL_OK;
-    json_object_foreach(r->header, name, value)
-        if (strcmp(name, "__metadata__") != 0 && !is_slice(layout, name))
-            return PAL_REJECT(r->err, "%s: tensor '%.60s' is not one of this model's",
-                              r->path, name);
+    json_object_foreach(
+        r->header, name,
+        value) if (strcmp(name, "__metadata__") != 0 &&
+                   !is_slice(layout, name)) return PAL_REJECT(r->err,
+                                                              "%s: tensor '%.60s' is "
+                                                              "not one of this model's",
+                                                              r->path, name);
     return PAL_OK;
 }
 

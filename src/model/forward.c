@@ -93,8 +93,9 @@ static void forward_attention(pal_pass_t *pass, const float *weights, int32_t la
     const float *norm = slice(pass, weights, PAL_ATTENTION_NORM, layer);
     const pal_block_t *block = &pass->blocks[layer];
 
-    pal_norm_forward(block->attention_norm, block->attention_mean, block->attention_rstd,
-                     pass->residual[layer], norm, norm + c, n, c);
+    pal_norm_forward(block->attention_norm, block->attention_mean,
+                     block->attention_rstd, pass->residual[layer], norm, norm + c, n,
+                     c);
     pal_rows_fill(block->qkv, slice(pass, weights, PAL_ATTENTION_QKV_BIAS, layer), n,
                   3 * c);
     pal_gemm_forward(block->qkv, block->attention_norm,
@@ -170,10 +171,10 @@ int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch
     pass->rows = rows;
     pass->blocks_run = all ? shape->layers : upto;
     pal_pass_clear_seeds(pass);
-    pal_embedding_forward(pass->residual[0],
-                          slice(pass, weights, PAL_TOKEN_EMBEDDING, -1),
-                          slice(pass, weights, PAL_POSITION_EMBEDDING, -1),
-                          batch->tokens, batch->offsets, batch->sequences, shape->width);
+    pal_embedding_forward(
+        pass->residual[0], slice(pass, weights, PAL_TOKEN_EMBEDDING, -1),
+        slice(pass, weights, PAL_POSITION_EMBEDDING, -1), batch->tokens, batch->offsets,
+        batch->sequences, shape->width);
     for (int32_t layer = 0; layer < pass->blocks_run; layer++) {
         forward_attention(pass, weights, layer);
         forward_mlp(pass, weights, layer);

@@ -176,9 +176,11 @@ double pal_layout_flops(const pal_layout_t *layout, double length, int with_logi
     const pal_shape_t *s = &layout->shape;
     double c = s->width;
     double matrices = 2.0 * (4.0 * c * c + 2.0 * c * s->hidden);
-    double attention = 2.0 * c * (length + 1.0); /* scores and values, half of a square */
+    double attention =
+        2.0 * c * (length + 1.0); /* scores and values, half of a square */
 
-    return s->layers * (matrices + attention) + (with_logits ? 2.0 * c * s->vocab : 0.0);
+    return s->layers * (matrices + attention) +
+           (with_logits ? 2.0 * c * s->vocab : 0.0);
 }
 
 static const struct {

@@ -4,7 +4,8 @@
 
 #include "kernel/cross_entropy.h"
 
-/* Rows with logits come in the order of the batch, so one walk meets each sequence once. */
+/* Rows with logits come in the order of the batch, so one walk meets each sequence
+ * once. */
 typedef struct {
     const pal_batch_t *batch;
     int32_t sequence;

@@ -47,8 +47,8 @@ static void cut_block(pal_block_t *block, cutter_t *cutter, size_t n,
     block->seed_mlp = cut(cutter, n, c);
 }
 
-/* Point all arrays into base, for n tokens and r rows with logits; returns the floats it
- * takes. */
+/* Point all arrays into base, for n tokens and r rows with logits; returns the floats
+ * it takes. */
 static size_t cut_all(pal_pass_t *pass, float *base, size_t n, size_t r)
 {
     const pal_shape_t *shape = &pass->layout->shape;
@@ -188,14 +188,16 @@ static float *seed(const pal_pass_t *pass, float *array, int *seeded)
 {
     if (!*seeded)
         memset(array, 0,
-               (size_t)pass->tokens * (size_t)pass->layout->shape.width * sizeof *array);
+               (size_t)pass->tokens * (size_t)pass->layout->shape.width *
+                   sizeof *array);
     *seeded = 1;
     return array;
 }
 
 float *pal_pass_seed_residual(pal_pass_t *pass, int32_t layer)
 {
-    return seed(pass, pass->seed_residual[layer + 1], &pass->residual_seeded[layer + 1]);
+    return seed(pass, pass->seed_residual[layer + 1],
+                &pass->residual_seeded[layer + 1]);
 }
 
 float *pal_pass_seed_mlp(pal_pass_t *pass, int32_t layer)

@@ -49,7 +49,8 @@ static const double *slice(const pal_layout_t *layout, const double *weights,
 
 /* y = x W^T + b, W and b being neighbours. */
 static void linear(double *y, const double *x, const pal_layout_t *layout,
-                   const double *weights, pal_slice_kind_t kind, int32_t layer, int32_t n)
+                   const double *weights, pal_slice_kind_t kind, int32_t layer,
+                   int32_t n)
 {
     const pal_slice_t *w = pal_layout_slice(layout, kind, layer);
 
@@ -60,8 +61,8 @@ static void linear(double *y, const double *x, const pal_layout_t *layout,
 }
 
 static void norm(double *y, double *statistics, const double *x,
-                 const pal_layout_t *layout, const double *weights, pal_slice_kind_t kind,
-                 int32_t layer, int32_t n)
+                 const pal_layout_t *layout, const double *weights,
+                 pal_slice_kind_t kind, int32_t layer, int32_t n)
 {
     const double *w = slice(layout, weights, kind, layer);
     const int32_t c = layout->shape.width;
@@ -76,7 +77,8 @@ static void add(double *y, const double *x, size_t n)
 }
 
 static void block_forward(pal_reference_t *r, const pal_layout_t *layout,
-                          const double *weights, const pal_batch_t *batch, int32_t layer)
+                          const double *weights, const pal_batch_t *batch,
+                          int32_t layer)
 {
     const pal_shape_t *s = &layout->shape;
     const int32_t n = r->tokens, c = s->width, f = s->hidden, *at = batch->offsets;

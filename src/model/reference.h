@@ -29,7 +29,8 @@ void pal_reference_destroy(pal_reference_t *reference);
 void pal_reference_forward(pal_reference_t *reference, const pal_layout_t *layout,
                            const double *weights, const pal_batch_t *batch);
 
-/* The values of pal_loss_nll() and pal_loss_residual_mse() on what was computed last. */
+/* The values of pal_loss_nll() and pal_loss_residual_mse() on what was computed last.
+ */
 double pal_reference_nll(const pal_reference_t *reference, const pal_layout_t *layout,
                          const pal_batch_t *batch);
 double pal_reference_residual_mse(const pal_reference_t *reference,

@@ -1,8 +1,10 @@
-/* Each fast kernel against its naive twin in double precision, over shapes that do and do
- * not fill whole lanes. Inputs are rounded to float first, so that the twins start equal.
+/* Each fast kernel against its naive twin in double precision, over shapes that do and
+ * do not fill whole lanes. Inputs are rounded to float first, so that the twins start
+ * equal.
  *
- * Tolerance: a float sum of n terms of size about 1 errs by a few times sqrt(n) half-ulps
- * (6e-8); CLOSE allows 2e-6 of the largest entry of the result, 30 half-ulps. */
+ * Tolerance: a float sum of n terms of size about 1 errs by a few times sqrt(n)
+ * half-ulps (6e-8); CLOSE allows 2e-6 of the largest entry of the result, 30 half-ulps.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,8 +98,8 @@ static void exponential_is_accurate(void **unused)
 
 static void products_match(void **unused)
 {
-    const int32_t shapes[][3] = {{1, 1, 1},   {1, 64, 192}, {3, 5, 7},    {17, 33, 65},
-                                 {0, 4, 4},   {64, 64, 64}, {129, 24, 31}};
+    const int32_t shapes[][3] = {{1, 1, 1}, {1, 64, 192}, {3, 5, 7},    {17, 33, 65},
+                                 {0, 4, 4}, {64, 64, 64}, {129, 24, 31}};
 
     (void)unused;
     for (size_t s = 0; s < COUNT(shapes); s++) {
@@ -130,17 +132,18 @@ static void norm_matches(void **unused)
         twin_t shift = twin((size_t)c, 1.0), mean = twin((size_t)n, 0.0);
         twin_t rstd = twin((size_t)n, 0.0);
 
-        pal_norm_forward(y.fast, mean.fast, rstd.fast, x.fast, scale.fast, shift.fast, n,
-                         c);
+        pal_norm_forward(y.fast, mean.fast, rstd.fast, x.fast, scale.fast, shift.fast,
+                         n, c);
         pal_norm_forward_ref(y.naive, mean.naive, rstd.naive, x.naive, scale.naive,
                              shift.naive, n, c);
         assert_close(y, CLOSE);
-        pal_norm_inputs(dx.fast, y.fast, x.fast, mean.fast, rstd.fast, scale.fast, n, c);
+        pal_norm_inputs(dx.fast, y.fast, x.fast, mean.fast, rstd.fast, scale.fast, n,
+                        c);
         pal_norm_inputs_ref(dx.naive, y.naive, x.naive, mean.naive, rstd.naive,
                             scale.naive, n, c);
         assert_close(dx, 2 * CLOSE);
-        pal_norm_weights(scale.fast, shift.fast, y.fast, x.fast, mean.fast, rstd.fast, n,
-                         c);
+        pal_norm_weights(scale.fast, shift.fast, y.fast, x.fast, mean.fast, rstd.fast,
+                         n, c);
         pal_norm_weights_ref(scale.naive, shift.naive, y.naive, x.naive, mean.naive,
                              rstd.naive, n, c);
         assert_close(scale, 2 * CLOSE);
@@ -152,7 +155,8 @@ static void norm_matches(void **unused)
 /* A residual stream may have a large common offset; the variance must survive it. */
 static void norm_of_a_large_mean(void **unused)
 {
-    twin_t x = twin(64, 1.0), y = twin(64, 0.0), one = twin(64, 0.0), zero = twin(64, 0.0);
+    twin_t x = twin(64, 1.0), y = twin(64, 0.0), one = twin(64, 0.0),
+           zero = twin(64, 0.0);
     twin_t mean = twin(1, 0.0), rstd = twin(1, 0.0);
 
     (void)unused;
@@ -162,8 +166,8 @@ static void norm_of_a_large_mean(void **unused)
         one.naive[i] = one.fast[i] = 1.0f;
     }
     pal_norm_forward(y.fast, mean.fast, rstd.fast, x.fast, one.fast, zero.fast, 1, 64);
-    pal_norm_forward_ref(y.naive, mean.naive, rstd.naive, x.naive, one.naive, zero.naive,
-                         1, 64);
+    pal_norm_forward_ref(y.naive, mean.naive, rstd.naive, x.naive, one.naive,
+                         zero.naive, 1, 64);
     assert_close(y, 2e-4); /* an ulp of 1000 is 6e-5 */
     drop(x), drop(y), drop(one), drop(zero), drop(mean), drop(rstd);
 }
@@ -171,7 +175,7 @@ static void norm_of_a_large_mean(void **unused)
 static void attention_matches(void **unused)
 {
     const int32_t shapes[][3] = {/* T, H, D */
-                                 {1, 1, 1},  {1, 4, 16}, {12, 4, 16}, {16, 2, 16},
+                                 {1, 1, 1},  {1, 4, 16},  {12, 4, 16}, {16, 2, 16},
                                  {17, 3, 5}, {20, 1, 64}, {33, 2, 24}, {70, 1, 17}};
 
     (void)unused;
@@ -186,8 +190,8 @@ static void attention_matches(void **unused)
         pal_attention_forward(out.fast, log_sum.fast, qkv.fast, t, h, d, scratch);
         pal_attention_forward_ref(out.naive, qkv.naive, t, h, d);
         assert_close(out, CLOSE);
-        pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast, t,
-                               h, d, scratch);
+        pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast,
+                               t, h, d, scratch);
         pal_attention_backward_ref(dqkv.naive, dout.naive, qkv.naive, t, h, d);
         assert_close(dqkv, 2 * CLOSE);
         free(scratch);
@@ -200,7 +204,8 @@ static void attention_of_large_scores(void **unused)
 {
     const int32_t t = 19, h = 2, d = 16;
     size_t n = (size_t)t * h * d;
-    twin_t qkv = twin(3 * n, 15.0), out = twin(n, 0.0), log_sum = twin((size_t)t * h, 0.0);
+    twin_t qkv = twin(3 * n, 15.0), out = twin(n, 0.0),
+           log_sum = twin((size_t)t * h, 0.0);
     float *scratch = malloc(pal_attention_scratch(t, d) * sizeof *scratch);
 
     (void)unused;
@@ -218,7 +223,8 @@ static void gelu_matches(void **unused)
 
     (void)unused;
     for (size_t s = 0; s < COUNT(sizes); s++) {
-        twin_t x = twin(sizes[s], 3.0), y = twin(sizes[s], 1.0), d = twin(sizes[s], 1.0);
+        twin_t x = twin(sizes[s], 3.0), y = twin(sizes[s], 1.0),
+               d = twin(sizes[s], 1.0);
 
         pal_gelu_forward(y.fast, x.fast, (int64_t)sizes[s]);
         pal_gelu_forward_ref(y.naive, x.naive, (int64_t)sizes[s]);
@@ -298,8 +304,13 @@ static void rows_and_embedding_match(void **unused)
 
 static void adamw_matches(void **unused)
 {
-    const pal_adamw_t first = {.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8,
-                               .decay = 0.1, .grad_scale = 0.25, .step = 1};
+    const pal_adamw_t first = {.lr = 1e-2,
+                               .beta1 = 0.9,
+                               .beta2 = 0.99,
+                               .epsilon = 1e-8,
+                               .decay = 0.1,
+                               .grad_scale = 0.25,
+                               .step = 1};
     twin_t w = twin(1003, 1.0), m = twin(1003, 0.0), v = twin(1003, 0.0);
 
     (void)unused;
@@ -310,9 +321,9 @@ static void adamw_matches(void **unused)
         h.step = step;
         pal_adamw(w.fast, g.fast, m.fast, v.fast, 1003, &h);
         pal_adamw_ref(w.naive, g.naive, m.naive, v.naive, 1003, &h);
-        assert_true(fabs(pal_norm_squared(g.fast, 1003) /
-                             pal_norm_squared_ref(g.naive, 1003) -
-                         1.0) < 1e-12);
+        assert_true(
+            fabs(pal_norm_squared(g.fast, 1003) / pal_norm_squared_ref(g.naive, 1003) -
+                 1.0) < 1e-12);
         drop(g);
     }
     assert_close(w, CLOSE);
@@ -324,8 +335,13 @@ static void adamw_matches(void **unused)
 /* The first step has size lr whatever the gradient's scale; decay acts on w alone. */
 static void adamw_first_step(void **unused)
 {
-    const pal_adamw_t h = {.lr = 0.5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-12,
-                           .decay = 0.5, .grad_scale = 1.0, .step = 1};
+    const pal_adamw_t h = {.lr = 0.5,
+                           .beta1 = 0.9,
+                           .beta2 = 0.999,
+                           .epsilon = 1e-12,
+                           .decay = 0.5,
+                           .grad_scale = 1.0,
+                           .step = 1};
     float w[3] = {4.0f, 4.0f, 4.0f}, m[3] = {0}, v[3] = {0};
     const float g[3] = {100.0f, -1e-3f, 0.0f};
 
@@ -351,8 +367,8 @@ static void nan_propagates(void **unused)
     pal_attention_forward(out.fast, log_sum.fast, qkv.fast, T, H, D, scratch);
     for (int t = 0; t < T; t++)
         assert_int_equal(!isnan(out.fast[t * D]), t < 5);
-    pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast, T, H, D,
-                           scratch);
+    pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast, T, H,
+                           D, scratch);
     assert_true(isnan(dqkv.fast[6 * 3 * D]));
     for (int i = 0; i < 40; i++) {
         z[i] = NAN;

@@ -1,6 +1,6 @@
 /* sample.h -- a small model with weights of every kind away from their defaults, and a
- * ragged batch with a sequence of one token, one that fills the context, and gaps in what
- * is predicted. */
+ * ragged batch with a sequence of one token, one that fills the context, and gaps in
+ * what is predicted. */
 #ifndef TESTS_MODEL_SAMPLE_H
 #define TESTS_MODEL_SAMPLE_H
 
@@ -64,8 +64,8 @@ static inline void sample_batch(sample_t *s, pal_rng_t *rng)
 
 static inline int sample_create(void **state)
 {
-    const pal_shape_t shape = {.vocab = 23, .context = 9, .width = 12, .layers = 3,
-                               .heads = 3, .hidden = 20};
+    const pal_shape_t shape = {
+        .vocab = 23, .context = 9, .width = 12, .layers = 3, .heads = 3, .hidden = 20};
     sample_t *s = calloc(1, sizeof *s);
     pal_rng_t rng;
 

@@ -1,5 +1,5 @@
-/* Checkpoints: what was saved comes back; files that are not whole and well are refused with
- * a message, and leave the weights alone. */
+/* Checkpoints: what was saved comes back; files that are not whole and well are refused
+ * with a message, and leave the weights alone. */
 #include "sample.h"
 
 #include <signal.h>
@@ -23,7 +23,8 @@ typedef struct {
 static void save(sample_t *s)
 {
     assert_int_equal(
-        pal_checkpoint_save(path, s->layout, s->weights, NULL, "key 1", &s->err), PAL_OK);
+        pal_checkpoint_save(path, s->layout, s->weights, NULL, "key 1", &s->err),
+        PAL_OK);
 }
 
 static void read_content(content_t *c)
@@ -105,7 +106,8 @@ static void what_was_saved_comes_back(void **state)
     assert_int_equal(pal_checkpoint_load(path, s->layout, "key 1", loaded, &s->err),
                      PAL_OK);
     assert_memory_equal(loaded, s->weights, s->count * sizeof *loaded);
-    assert_int_equal(pal_checkpoint_load(path, s->layout, NULL, loaded, &s->err), PAL_OK);
+    assert_int_equal(pal_checkpoint_load(path, s->layout, NULL, loaded, &s->err),
+                     PAL_OK);
     snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
     assert_int_not_equal(access(temporary, F_OK), 0);
     pal_tokenizer_destroy(tokenizer);
@@ -127,7 +129,8 @@ static void file_is_safetensors(void **state)
                         s->count * sizeof(float));
 }
 
-/* Tensors in another order in the file are still the same tensors: swap two of one size. */
+/* Tensors in another order in the file are still the same tensors: swap two of one
+ * size. */
 static void order_in_the_file_is_free(void **state)
 {
     sample_t *s = *state;
@@ -148,7 +151,8 @@ static void order_in_the_file_is_free(void **state)
     edit(&c, at_b, at_a);
     edit(&c, "[here]", at_b);
     write_content(&c);
-    assert_int_equal(pal_checkpoint_load(path, s->layout, NULL, loaded, &s->err), PAL_OK);
+    assert_int_equal(pal_checkpoint_load(path, s->layout, NULL, loaded, &s->err),
+                     PAL_OK);
     assert_memory_equal(loaded + a->offset, s->weights + b->offset, sizeof(float[12]));
     assert_memory_equal(loaded + b->offset, s->weights + a->offset, sizeof(float[12]));
     free(loaded);
@@ -184,7 +188,8 @@ static void edited_headers_are_refused(void **state)
         {"\"final_norm\"", "\"last_norm\"", "tensor 'final_norm' is missing"},
         {"\"final_norm\"", "\"block.0.mlp.up\"", "header is not JSON"}, /* twice */
         {"\"final_norm\":{", "\"final_norm\":7,\"x\":{", "final_norm': dtype is ''"},
-        {"\"final_norm\":", "\"more\":0,\"final_norm\":", "tensor 'more' is not one of"},
+        {"\"final_norm\":", "\"more\":0,\"final_norm\":",
+         "tensor 'more' is not one of"},
         {"\\\"heads\\\":3", "\\\"heads\\\":4", "heads 3"},
         {"\\\"heads\\\":3", "\\\"heads\\\":", "its shape is"},
         {"\"shape\":\"{", "\"sharp\":\"{", "metadata have no shape"},
@@ -232,8 +237,9 @@ static void wrong_lengths_are_refused(void **state)
     save(s);
     read_content(&whole);
     {
-        const uint64_t lengths[] = {0, 1, whole.n - 7, whole.n, UINT32_MAX, UINT64_MAX,
-                                    UINT64_MAX - 7, (uint64_t)1 << 63};
+        const uint64_t lengths[] = {
+            0,          1,          whole.n - 7,    whole.n,
+            UINT32_MAX, UINT64_MAX, UINT64_MAX - 7, (uint64_t)1 << 63};
 
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
             c = whole;
@@ -264,14 +270,14 @@ static void things_that_are_no_files(void **state)
     assert_int_equal(mkfifo(path, 0666), 0);
     assert_refused(s, NULL, PAL_EINVAL, "not a regular file");
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(pal_checkpoint_save("no/such/folder/x", s->layout, s->weights, NULL,
-                                         NULL, &s->err),
+    assert_int_equal(pal_checkpoint_save("no/such/folder/x", s->layout, s->weights,
+                                         NULL, NULL, &s->err),
                      PAL_EIO);
     assert_non_null(strstr(s->err.text, "no/such/folder/x"));
 }
 
-/* A disk that fills up, by a limit on the size of files: the old file stays whole and no
- * temporary one is left. */
+/* A disk that fills up, by a limit on the size of files: the old file stays whole and
+ * no temporary one is left. */
 static void a_full_disk_is_an_error(void **state)
 {
     sample_t *s = *state;

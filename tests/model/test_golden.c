@@ -1,10 +1,11 @@
 /* Against PyTorch: tests/golden/make_gpt2.py made the numbers, in double precision.
  *
- * Tolerances. Loss and NLLs: 1e-6 relative, a few float roundings. Gradients: 1e-5 of the
- * largest entry of a slice, as in test_gradient.c. Ten steps of AdamW: a step divides by the
- * root of the second moment, so an entry whose gradient is near 0 amplifies its rounding up to
- * a full lr; 1e-5 relative leaves room for a few such entries, while a wrong bias correction,
- * decay or clip shows in the second loss by 1e-2. */
+ * Tolerances. Loss and NLLs: 1e-6 relative, a few float roundings. Gradients: 1e-5 of
+ * the largest entry of a slice, as in test_gradient.c. Ten steps of AdamW: a step
+ * divides by the root of the second moment, so an entry whose gradient is near 0
+ * amplifies its rounding up to a full lr; 1e-5 relative leaves room for a few such
+ * entries, while a wrong bias correction, decay or clip shows in the second loss by
+ * 1e-2. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -73,8 +74,8 @@ static void read_batch(golden_t *g)
         }
         g->offsets[b + 1] = t;
     }
-    g->batch = (pal_batch_t){(int32_t)sequences, g->offsets, g->tokens, g->token_weights,
-                             NULL};
+    g->batch = (pal_batch_t){(int32_t)sequences, g->offsets, g->tokens,
+                             g->token_weights, NULL};
 }
 
 static int golden_open(void **state)
@@ -186,8 +187,10 @@ static void ten_steps_match(void **state)
 {
     golden_t *g = *state;
     const json_t *a = json_object_get(g->json, "adamw");
-    pal_adamw_t h = {.lr = number(a, "lr"), .beta1 = number(a, "beta1"),
-                     .beta2 = number(a, "beta2"), .epsilon = number(a, "epsilon"),
+    pal_adamw_t h = {.lr = number(a, "lr"),
+                     .beta1 = number(a, "beta1"),
+                     .beta2 = number(a, "beta2"),
+                     .epsilon = number(a, "epsilon"),
                      .decay = number(a, "decay")};
 
     assert_int_equal(json_array_size(json_object_get(g->json, "losses")), 10);

@@ -2,9 +2,9 @@
  * differences on that reference.
  *
  * Tolerances. The differences are taken in double with a step of 1e-5: their own error,
- * step^2 f'''/6 and 1e-16/step, is below 1e-9. What is left is the float arithmetic of the
- * fast path: a chain of about 40 roundings of 6e-8, grown a few times by the norms, so 1e-5
- * of the largest entry of a slice's gradient. */
+ * step^2 f'''/6 and 1e-16/step, is below 1e-9. What is left is the float arithmetic of
+ * the fast path: a chain of about 40 roundings of 6e-8, grown a few times by the norms,
+ * so 1e-5 of the largest entry of a slice's gradient. */
 #include "model/reference.h"
 #include "sample.h"
 
@@ -16,10 +16,10 @@ enum { ENTRIES = 12 }; /* tried per slice */
 /* d(loss) = scale d(nll) + sum over layers of mse_l + coefficient . mlp outputs. */
 typedef struct {
     const char *name;
-    double nll;        /* coefficients; 0 leaves a term out */
-    double mse;        /* of the residual stream after `layer`, to `target` */
-    double mlp;        /* of a linear function of that block's MLP output */
-    int32_t layer;     /* -1 .. L-1 */
+    double nll;    /* coefficients; 0 leaves a term out */
+    double mse;    /* of the residual stream after `layer`, to `target` */
+    double mlp;    /* of a linear function of that block's MLP output */
+    int32_t layer; /* -1 .. L-1 */
     int broadcast;
 } objective_t;
 
@@ -131,7 +131,8 @@ static void gradients_match_finite_differences(void **state)
     assert_non_null(weights);
     assert_non_null(exact_target);
     assert_non_null(target);
-    assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &r, &s->err), PAL_OK);
+    assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &r, &s->err),
+                     PAL_OK);
     pal_rng_init(&rng, (pal_key_t){{4}}, "entries");
     targets(exact_target, target, size);
     for (size_t i = 0; i < s->count; i++)
@@ -173,7 +174,8 @@ static void forward_matches_reference(void **state)
     assert_non_null(weights);
     for (size_t i = 0; i < s->count; i++)
         weights[i] = (double)s->weights[i];
-    assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &r, &s->err), PAL_OK);
+    assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &r, &s->err),
+                     PAL_OK);
     pal_reference_forward(&r, s->layout, weights, &s->batch);
     sample_forward(s);
     for (int32_t l = -1; l < shape->layers; l++)
@@ -194,8 +196,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(forward_matches_reference, sample_create,
                                         sample_destroy),
-        cmocka_unit_test_setup_teardown(gradients_match_finite_differences, sample_create,
-                                        sample_destroy),
+        cmocka_unit_test_setup_teardown(gradients_match_finite_differences,
+                                        sample_create, sample_destroy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,8 @@ static void slices_cover_the_buffer(void **unused)
     }
     assert_int_equal(at, layout->count);
     /* tied GPT-2: V C + S C + L (12 C^2 + 13 C) + 2 C */
-    assert_int_equal(layout->count, 550 * 64 + 32 * 64 + 2 * (12 * 4096 + 13 * 64) + 128);
+    assert_int_equal(layout->count,
+                     550 * 64 + 32 * 64 + 2 * (12 * 4096 + 13 * 64) + 128);
     assert_string_equal(pal_layout_slice(layout, PAL_MLP_DOWN, 1)->name,
                         "block.1.mlp.down");
     pal_layout_destroy(layout);
@@ -152,8 +153,10 @@ static void presets_grow(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slices_cover_the_buffer), cmocka_unit_test(bad_shapes_are_refused),
-        cmocka_unit_test(initial_weights),         cmocka_unit_test(flops_by_hand),
+        cmocka_unit_test(slices_cover_the_buffer),
+        cmocka_unit_test(bad_shapes_are_refused),
+        cmocka_unit_test(initial_weights),
+        cmocka_unit_test(flops_by_hand),
         cmocka_unit_test(presets_grow),
     };
 

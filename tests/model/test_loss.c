@@ -99,8 +99,8 @@ static void per_sequence_seed_is_per_sequence(void **state)
     assert_true(largest > 0.1);
 }
 
-/* The frozen model's own activations as target (RMU's retain term before the first step):
- * value and gradient are exactly 0. */
+/* The frozen model's own activations as target (RMU's retain term before the first
+ * step): value and gradient are exactly 0. */
 static void residual_mse_is_zero_at_the_reference(void **state)
 {
     sample_t *s = *state;

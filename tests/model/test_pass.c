@@ -83,8 +83,8 @@ static void frozen_slices_are_skipped(void **state)
     free(train);
 }
 
-/* Descent ends at the lowest block that trains: NaN weights below it are never read by the
- * backward pass. */
+/* Descent ends at the lowest block that trains: NaN weights below it are never read by
+ * the backward pass. */
 static void descent_ends_at_the_lowest_trained_block(void **state)
 {
     sample_t *s = *state;
@@ -122,7 +122,8 @@ static void backward_adds(void **state)
     (void)pal_loss_residual_mse(s->pass, 1, s->weights, 1, 1.0);
     pal_backward(s->pass, s->weights, NULL, s->grad);
     for (size_t i = 0; i < s->count; i++)
-        assert_true(fabsf(s->grad[i] - 1.0f - once[i]) <= 1e-6f * (2.0f + fabsf(once[i])));
+        assert_true(fabsf(s->grad[i] - 1.0f - once[i]) <=
+                    1e-6f * (2.0f + fabsf(once[i])));
     free(once);
 }
 
@@ -141,8 +142,8 @@ static void without_seed_nothing_happens(void **state)
         assert_true(s->grad[i] == 0.0f);
 }
 
-/* A sequence's NLL does not depend on what shares its batch. Not bit for bit: the order of
- * a product's sums may depend on its number of rows. */
+/* A sequence's NLL does not depend on what shares its batch. Not bit for bit: the order
+ * of a product's sums may depend on its number of rows. */
 static void sequences_do_not_see_each_other(void **state)
 {
     sample_t *s = *state;
@@ -273,7 +274,8 @@ static void bad_batches_are_refused(void **state)
     static const int32_t good[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
     static const int32_t negative[5] = {1, -2}, beyond[5] = {1, 2, 3, 4, 23};
     static const float ones[10] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1}, first[5] = {1, 1};
-    static const float minus[5] = {0, -0.5f}, not[5] = {0, 1, NAN}, big[5] = {0, INFINITY};
+    static const float minus[5] = {0, -0.5f}, missing[5] = {0, 1, NAN},
+                       big[5] = {0, INFINITY};
     const struct {
         pal_batch_t batch;
         int32_t upto;
@@ -284,12 +286,18 @@ static void bad_batches_are_refused(void **state)
         {{1, late, good, ones, NULL}, PAL_ALL_LAYERS, "starts at offset 1"},
         {{3, hollow, good, ones, NULL}, PAL_ALL_LAYERS, "sequence 1 is empty"},
         {{2, backwards, good, ones, NULL}, PAL_ALL_LAYERS, "sequence 1 is empty"},
-        {{1, lengthy, good, ones, NULL}, PAL_ALL_LAYERS, "10 tokens; the model's context"},
-        {{1, full, negative, ones, NULL}, PAL_ALL_LAYERS, "token id -2 is outside 0 to 22"},
-        {{1, full, beyond, ones, NULL}, PAL_ALL_LAYERS, "token id 23 is outside 0 to 22"},
+        {{1, lengthy, good, ones, NULL},
+         PAL_ALL_LAYERS,
+         "10 tokens; the model's context"},
+        {{1, full, negative, ones, NULL},
+         PAL_ALL_LAYERS,
+         "token id -2 is outside 0 to 22"},
+        {{1, full, beyond, ones, NULL},
+         PAL_ALL_LAYERS,
+         "token id 23 is outside 0 to 22"},
         {{1, full, good, first, NULL}, PAL_ALL_LAYERS, "first token has weight 1"},
         {{1, full, good, minus, NULL}, PAL_ALL_LAYERS, "a weight is -0.5"},
-        {{1, full, good, not, NULL}, PAL_ALL_LAYERS, "a weight is nan"},
+        {{1, full, good, missing, NULL}, PAL_ALL_LAYERS, "a weight is nan"},
         {{1, full, good, big, NULL}, PAL_ALL_LAYERS, "a weight is inf"},
         {{1, full, good, ones, NULL}, 4, "cannot stop after 4 of 3 blocks"},
         {{1, full, good, ones, NULL}, -2, "cannot stop after -2 of 3 blocks"},
