@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""results/SWEEP.h5 -> PNG -> the figure of accuracy against unlearning coefficient.
+
+One panel per method, one row of panels per world, model, pretraining and attack. Before and
+after the attack, retain accuracy, floor and ceiling, with 95 % intervals. Works on a file
+whose sweep is still running.
+"""
+
+import matplotlib.pyplot as plt
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+import figure
+import results as res
+
+STYLES = ("-", "--", ":", "-.")
+
+
+def scale(axes, coefficients):
+    """Logarithmic; with room around a single coefficient; 0 has no logarithm."""
+    positive = [c for c in coefficients if c > 0]
+    if len(positive) < len(coefficients):
+        axes.set_xscale("symlog", linthresh=min(positive, default=1.0))
+        return
+    axes.set_xscale("log")
+    axes.set_xlim(min(positive) / 2, max(positive) * 2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if max(positive) < 10 * min(positive):
+        axes.set_xticks(sorted(set(positive)))
+        axes.minorticks_off()
+
+
+def variants(cells):
+    """[(label, cells in order of coefficient)]: what differs beside the coefficient."""
+    found = {}
+    for cell in cells:
+        rest = {k: v for k, v in cell.unlearning.items() if k != "coefficient"}
+        found.setdefault(tuple(rest.items()), []).append(cell)
+    keys = res.varying([dict(rest) for rest in found])
+    return [(res.label(dict(rest), keys), sorted(same, key=lambda c: c.coefficient))
+            for rest, same in found.items()]
+
+
+def panel(axes, section, cells):
+    for level, color, style in ((section.floor, figure.FLOOR, "--"),
+                                (section.ceiling, figure.CEILING, "-.")):
+        if level is not None:
+            figure.band(axes, level.accuracy("bits"), color, style)
+    all_variants = variants(cells)
+    for i, (_, same) in enumerate(all_variants):
+        same = [cell for cell in same if cell.chosen]
+        x, style = [cell.coefficient for cell in same], STYLES[i % len(STYLES)]
+        damaged = [cell.damaged() for cell in same]
+        if not same:
+            continue
+        figure.series(axes, x, [c.retain() for c in same], figure.RETAIN, damaged,
+                      marker="s", markersize=4, linewidth=1, linestyle=style)
+        figure.series(axes, x, [c.accuracy("bits_before") for c in same], figure.BEFORE,
+                      damaged, linestyle=style)
+        figure.series(axes, x, [c.accuracy("bits") for c in same], figure.AFTER,
+                      damaged, linestyle=style)
+    scale(axes, [cell.coefficient for cell in cells])
+    if len(all_variants) > 1:
+        axes.legend([Line2D([], [], color="black", linestyle=STYLES[i % len(STYLES)])
+                     for i in range(len(all_variants))],
+                    [name for name, _ in all_variants], fontsize=7, loc="lower left")
+
+
+def legend(drawn):
+    line = dict(linestyle="-", marker="o", markersize=5)
+    entries = [
+        (Line2D([], [], color=figure.AFTER, **line), "V after the attack"),
+        (Line2D([], [], color=figure.BEFORE, **line), "V before the attack"),
+        (Line2D([], [], color=figure.RETAIN, linewidth=1, marker="s", markersize=4),
+         "retain (intervals over seeds)"),
+        ((Patch(color=figure.CEILING, alpha=0.15, linewidth=0),
+          Line2D([], [], color=figure.CEILING, linestyle="-.")),
+         "ceiling: not unlearned, V after the attack"),
+        ((Patch(color=figure.FLOOR, alpha=0.15, linewidth=0),
+          Line2D([], [], color=figure.FLOOR, linestyle="--")),
+         "floor: never taught, V after the attack"),
+        (Line2D([], [], color="black", linestyle="", marker="o", markerfacecolor="white"),
+         f"hollow: retain < {res.SMALLEST_RETAIN:g}, a damaged model"),
+    ]
+    drawn.legend(*zip(*entries), loc="lower center", fontsize=8,
+                 ncol=3 if drawn.get_figwidth() > 7.5 else 2)
+
+
+def draw(results):
+    sections = [s for s in results.sections() if s.cells]
+    if not sections:
+        raise res.ResultsError(f"{results.path}: holds no unlearned model, only controls")
+    methods = list(dict.fromkeys(c.method for s in sections for c in s.cells))
+    places = [(section, method) for section in sections for method in methods]
+    columns = len(methods) if len(methods) > 1 else min(len(sections), 4)
+    rows = -(-len(places) // columns)
+    width, height = max(5.6, 2.5 * columns + 0.7), 2.7 * rows + 1.6
+    drawn, grid = plt.subplots(rows, columns, squeeze=False, sharey=True,
+                               figsize=(width, height))
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, (section, method) in zip(grid.flat, places):
+        cells = [c for c in section.cells if c.method == method]
+        if cells:
+            axes.set_axis_on()
+            panel(axes, section, cells)
+            axes.set_title(f"{method}\n{section.label}" if section.label else method)
+            axes.set_xlabel("unlearning coefficient")
+    for row in grid:
+        row[0].set_ylabel("accuracy (fraction right)")
+    grid[0][0].set_ylim(0, 1.03)
+    drawn.suptitle(f"{results.title()}\n{figure.intervals(results)}", fontsize=10)
+    legend(drawn)
+    rows_of_legend = 2 if width > 7.5 else 3
+    drawn.tight_layout(rect=(0, (0.19 * rows_of_legend + 0.1) / height, 1,
+                             1 - 0.1 / height))
+    return drawn
+
+
+def main():
+    parser = res.arguments(__doc__.splitlines()[0], "OUT.png")
+    options = parser.parse_args()
+    results = res.Results(options.file)
+    results.require_done()
+    figure.save(draw(results), options.output)
+
+
+if __name__ == "__main__":
+    res.run(main)

@@ -1,0 +1,316 @@
+"""Results file -> cells, the attacker's choice, means, recoveries and intervals.
+
+Shared by the scripts of this folder; ../results/README.md is the schema it reads, and
+../src/eval/recovery.h says how the numbers are defined. `palimpsest show FILE --json`
+computes the same in C; a test holds the two together.
+
+A cell is what shares everything but seed, held-out fold and the attack's learning rate. In
+each (seed, held-out fold) the trial whose learning rate is best on the dev fold counts.
+"""
+
+import argparse
+import os
+import sys
+from collections import namedtuple
+
+import h5py
+import numpy as np
+
+PENDING, DONE, FAILED, DIVERGED = range(4)
+STATES = ("pending", "done", "failed", "diverged")
+UNLEARNS, CEILING, FLOOR = range(3)
+RESAMPLES = 2000
+SMALLEST_GAP = 0.05  # between ceiling and floor, for a recovery to mean anything
+SMALLEST_RETAIN = 0.9  # below it a model is damaged and must not count as robust
+
+Estimate = namedtuple("Estimate", "value low high seeds facts reason")
+Section = namedtuple("Section", "label floor ceiling cells")  # cells: those that unlearn
+
+COLUMNS = ("state world model seed taught method coefficient unlearn_lr unlearn_steps role"
+           " attack attack_lr holdout setting attack_setting base v_before retain_before"
+           " v_after dev_after v_after_max retain_after bits bits_before").split()
+
+
+class ResultsError(Exception):
+    """What the person who runs a script has to know; its text is the message."""
+
+
+def read_columns(group, names):
+    missing = [name for name in names if name not in group]
+    if missing:
+        raise ResultsError(f"group '{group.name}' has no column '{missing[0]}'")
+    return {name: group[name].asstr()[:] if group[name].dtype.kind in "SO"
+            else group[name][:] for name in names}
+
+
+def fields(setting):
+    """'model.size=nano lr=0.001' as a dict; a value may hold spaces."""
+    found, key = {}, None
+    for word in setting.split(" "):
+        if "=" in word:
+            key, _, value = word.partition("=")
+            found[key] = value
+        elif key is not None:
+            found[key] += " " + word
+    return found
+
+
+def without(setting, *keys):
+    """A setting's text with some of its fields left out."""
+    return " ".join(f"{key}={value}" for key, value in fields(setting).items()
+                    if key.split(".")[-1] not in keys)
+
+
+def varying(dicts):
+    """Keys whose values differ between dicts (that have them), in order."""
+    keys = dict.fromkeys(key for d in dicts for key in d)
+    return [key for key in keys if len({d[key] for d in dicts if key in d}) > 1]
+
+
+def label(parts, keys):
+    """'nano, taught=0.5': the named fields, short where the short name is unique."""
+    last = [key.split(".")[-1] for key in keys]
+    return ", ".join(f"{short if last.count(short) == 1 else key}={parts[key]}"
+                     for key, short in zip(keys, last) if key in parts)
+
+
+class Cell:
+    """Repetitions over seeds and held-out folds of one unlearned model under one attack."""
+
+    def __init__(self, results, rows):
+        self.results, self.rows = results, rows
+        trials, first = results.trials, rows[0]
+        for name in ("world", "model", "taught", "method", "coefficient", "unlearn_lr",
+                     "unlearn_steps", "role", "setting"):
+            setattr(self, name, trials[name][first])
+        self.attack = without(trials["attack_setting"][first], "lr", "holdout")
+        self.ground = results.base["setting"][trials["base"][first]]
+        known = fields(self.ground)
+        self.unlearning = {key: value for key, value in fields(self.setting).items()
+                           if key not in known}
+        self.chosen = self._choose()
+        self.states = {name: int(np.sum(trials["state"][rows] == i))
+                       for i, name in enumerate(STATES)}
+
+    def _choose(self):
+        """(seed, holdout) -> (row that counts, V accuracy had V been used to choose)."""
+        trials, chosen = self.results.trials, {}
+        for row in self.rows:
+            if trials["state"][row] != DONE:
+                continue
+            place = (trials["seed"][row], trials["holdout"][row])
+            rank = (trials["dev_after"][row], -trials["attack_lr"][row])
+            best, best_rank, v_max = chosen.get(place, (row, rank, -np.inf))
+            if rank > best_rank:
+                best, best_rank = row, rank
+            chosen[place] = (best, best_rank, max(v_max, trials["v_after_max"][row]))
+        return {place: (row, v_max) for place, (row, _, v_max) in chosen.items()}
+
+    def scores(self, column):
+        """[seeds, forget facts] of 'bits', 'bits_before', 'v_after_max' or 'taught': 1
+        right, 0 wrong, NaN not measured."""
+        results = self.results
+        facts = results.folds[self.world]
+        scores = np.full((len(results.seeds), len(facts)), np.nan)
+        for (seed, holdout), (row, v_max) in self.chosen.items():
+            of_v = facts == holdout
+            if column == "v_after_max":
+                values = v_max
+            elif column == "taught":
+                taught = results.base["taught_bits"][results.trials["base"][row]]
+                values = unpack(taught, len(facts))[of_v]
+            else:
+                values = unpack(results.trials[column][row], of_v.sum())
+            scores[results.seeds.index(seed), of_v] = values
+        return scores
+
+    def seed_scores(self, column):
+        """[seeds, 1]: a column's mean over the held-out folds of each seed."""
+        values = [[self.results.trials[column][row]
+                   for (s, _), (row, _) in sorted(self.chosen.items()) if s == seed]
+                  for seed in self.results.seeds]
+        return np.array([[sum(v) / len(v) if v else np.nan] for v in values])
+
+    def floor(self):
+        ground = without(self.ground, "taught")
+        return self.results.find(lambda c: c.role == FLOOR and c.attack == self.attack
+                                 and without(c.ground, "taught") == ground)
+
+    def ceiling(self):
+        return self.results.find(lambda c: c.role == CEILING and c.attack == self.attack
+                                 and c.ground == self.ground)
+
+    def accuracy(self, column):
+        return mean(self.scores(column))
+
+    def retain(self, column="retain_before"):
+        """Interval over seeds only: the file holds no bit per retain fact."""
+        return mean(self.seed_scores(column))
+
+    def damaged(self):
+        return self.retain().value < SMALLEST_RETAIN
+
+    def corrected(self):
+        floor, ceiling = self.floor(), self.ceiling()
+        if floor is None or ceiling is None:
+            return missing("no floor" if floor is None else "no ceiling")
+        return recovery(self.scores("bits"), floor.scores("bits"), ceiling.scores("bits"))
+
+    def paper(self):
+        ceiling = self.ceiling()
+        if ceiling is None:
+            return missing("no ceiling")
+        bits = self.scores("bits")
+        return recovery(bits, np.zeros_like(bits), ceiling.scores("bits"))
+
+
+class Results:
+    def __init__(self, path):
+        try:
+            with h5py.File(path, "r", locking=False) as file:
+                self._read(file)
+        except FileNotFoundError:
+            raise ResultsError(f"{path}: no such file") from None
+        except (OSError, KeyError, AttributeError, TypeError, UnicodeDecodeError) as error:
+            raise ResultsError(f"{path}: not a results file: {error}") from None
+        except ResultsError as error:
+            raise ResultsError(f"{path}: not a results file: {error}") from None
+        if not len(self.trials["state"]):
+            raise ResultsError(f"{path}: a results file without trials")
+        self.path = path
+        self.seeds = sorted(set(self.trials["seed"]))
+        self.cells = self._cells()
+
+    def _read(self, file):
+        for name in ("trials", "facts", "worlds", "base"):
+            if name not in file or not isinstance(file[name], h5py.Group):
+                raise ResultsError(f"no group '/{name}'")
+        sweep = file.attrs["sweep"]
+        self.sweep = sweep.decode() if isinstance(sweep, bytes) else str(sweep)
+        # The state byte is written last: what is read after it belongs to it.
+        state = file["trials/state"][:]
+        self.trials = read_columns(file["trials"], COLUMNS)
+        self.trials["state"] = state
+        facts = read_columns(file["facts"], ("world", "role", "fold"))
+        worlds = read_columns(file["worlds"], ("chance",))
+        self.chance = worlds["chance"]
+        self.base = read_columns(file["base"], ("setting", "taught_bits"))
+        #: per world the fold of each forget fact, in file order
+        self.folds = [facts["fold"][(facts["world"] == w) & (facts["role"] == 0)]
+                      for w in range(len(self.chance))]
+
+    def _cells(self):
+        groups = {}
+        for row, (setting, attack) in enumerate(zip(self.trials["setting"],
+                                                    self.trials["attack_setting"])):
+            groups.setdefault((setting, without(attack, "lr", "holdout")), []).append(row)
+        return [Cell(self, np.array(rows)) for rows in groups.values()]
+
+    def find(self, accept):
+        return next((cell for cell in self.cells if accept(cell)), None)
+
+    def sections(self):
+        """One per world, model, pretraining and attack: what shares floor and ceiling."""
+        found = {}
+        for cell in [c for c in self.cells if c.role != FLOOR] or self.cells:
+            found.setdefault((cell.ground, cell.attack), []).append(cell)
+        parts = [dict(fields(ground), **{"attack." + key.split(".")[-1]: value
+                                         for key, value in fields(attack).items()})
+                 for ground, attack in found]
+        keys = varying(parts)
+        return [Section(label(part, keys), cells[0].floor(), cells[0].ceiling(),
+                        [cell for cell in cells if cell.role == UNLEARNS])
+                for part, cells in zip(parts, found.values())]
+
+    def counts(self):
+        return {name: int(np.sum(self.trials["state"] == i))
+                for i, name in enumerate(STATES)}
+
+    def require_done(self):
+        if not self.counts()["done"]:
+            raise ResultsError(f"{self.path}: no trial is done yet ({self.progress()})")
+
+    def progress(self):
+        counts = self.counts()
+        return ", ".join([f"{counts['done']} of {len(self.trials['state'])} trials done"]
+                         + [f"{counts[name]} {name}" for name in STATES
+                            if counts[name] and name != "done"])
+
+    def title(self):
+        """'quickstart: 3 seeds, 120 facts, 36 of 36 trials done'."""
+        facts = max(sum(int(np.sum(self.folds[w] == h)) for h in
+                        set(self.trials["holdout"][self.trials["world"] == w]))
+                    for w in set(self.trials["world"]))
+        seeds = len(self.seeds)
+        return (f"{self.sweep}: {seeds} seed{'s' * (seeds != 1)}, {facts} held-out facts, "
+                f"{self.progress()}")
+
+
+def unpack(row, n):
+    return np.unpackbits(row, bitorder="little")[:n]
+
+
+def missing(reason):
+    return Estimate(np.nan, np.nan, np.nan, 0, 0, reason)
+
+
+def mean(scores):
+    zeros = np.zeros_like(scores)
+    return _estimate(scores, zeros, zeros, lambda u, f, c: u)
+
+
+def recovery(unlearned, floor, ceiling):
+    return _estimate(unlearned, floor, ceiling, _recovery_of)
+
+
+def _recovery_of(unlearned, floor, ceiling):
+    gap = np.asarray(ceiling - floor)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(gap >= SMALLEST_GAP, (unlearned - floor) / gap, np.nan)
+
+
+def _estimate(unlearned, floor, ceiling, statistic):
+    """Two-way percentile bootstrap: seeds and facts drawn independently."""
+    known = ~(np.isnan(unlearned) | np.isnan(floor) | np.isnan(ceiling))
+    seeds, facts = known.any(axis=1), known.any(axis=0)
+    parts = [np.where(known, part, 0)[seeds][:, facts]
+             for part in (np.ones_like(unlearned), unlearned, floor, ceiling)]
+    n_seeds, n_facts = parts[0].shape
+    if not n_seeds:
+        return missing("nothing measured")
+    n, *sums = (part.sum() for part in parts)
+    value = float(statistic(*(total / n for total in sums)))
+    if np.isnan(value):
+        return Estimate(value, np.nan, np.nan, n_seeds, n_facts, "ceiling too near floor")
+    low, high = _interval(parts, statistic) if parts[0].size > 1 else (np.nan, np.nan)
+    return Estimate(value, low, high, n_seeds, n_facts, None)
+
+
+def _interval(parts, statistic):
+    n_seeds, n_facts = parts[0].shape
+    rng = np.random.default_rng(0)
+    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=RESAMPLES)
+    facts = rng.multinomial(n_facts, np.full(n_facts, 1 / n_facts), size=RESAMPLES)
+    n, *sums = (((seeds @ part) * facts).sum(axis=1) for part in parts)
+    with np.errstate(invalid="ignore"):
+        values = statistic(*(total / n for total in sums))
+    values = values[~np.isnan(values)]
+    if len(values) < RESAMPLES - RESAMPLES // 20:
+        return np.nan, np.nan
+    return tuple(np.percentile(values, [2.5, 97.5]))
+
+
+def arguments(description, output):
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("file", help="results file of a sweep, finished or still running")
+    parser.add_argument("-o", "--output", required=True, metavar=output)
+    return parser
+
+
+def run(script):
+    """Call script(); what it cannot read or write is one line and exit status 2."""
+    try:
+        script()
+    except (ResultsError, OSError) as error:
+        print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+        sys.exit(2)

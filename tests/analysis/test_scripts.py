@@ -1,0 +1,132 @@
+"""Each script writes its file, also for a running sweep, and refuses what it cannot read."""
+
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import h5py
+import numpy as np
+
+import made
+
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "analysis")
+CALIBRATION = dict(taught=(0.0, 0.5, 1.0),
+                   models=(("none", np.nan), ("filtered", np.nan), ("gd", 0.3)))
+FIGURES = {"coefficient": {}, "calibration": CALIBRATION}
+
+
+def script(name, *arguments):
+    return subprocess.run([sys.executable, os.path.join(FOLDER, f"{name}.py"), *arguments],
+                          capture_output=True, text=True)
+
+
+def is_picture(path):
+    with open(path, "rb") as file:
+        return file.read(8) == b"\x89PNG\r\n\x1a\n" and os.path.getsize(path) > 10000
+
+
+class Scripts(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = self.at("made.h5")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def at(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def assert_refused(self, name, says, *arguments):
+        run = script(name, *arguments)
+        self.assertEqual(run.returncode, 2, run.stderr)
+        self.assertIn(says, run.stderr)
+        self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
+
+    def test_figures(self):
+        for name, kind in FIGURES.items():
+            for state in (lambda i, row: 1, lambda i, row: (1, 1, 0, 1, 2, 3, 1)[i % 7]):
+                made.make(self.path, state=state, **kind)
+                out = self.at(f"{name}.png")
+                run = script(name, self.path, "-o", out)
+                self.assertEqual((run.returncode, run.stderr), (0, ""))
+                self.assertTrue(is_picture(out))
+                os.remove(out)
+
+    def test_coefficient_with_sizes(self):
+        made.make(self.path, sizes=("nano", "tiny"), seeds=(0,))
+        run = script("coefficient", self.path, "-o", self.at("out.png"))
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertTrue(is_picture(self.at("out.png")))
+
+    def test_calibration_table(self):
+        made.make(self.path, **CALIBRATION)
+        run = script("calibration", self.path, "-o", self.at("out.png"), "--csv",
+                     self.at("out.csv"))
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertEqual(len(run.stdout.splitlines()), 1 + 3 + 1 + 3)
+        with open(self.at("out.csv"), encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([row["model"] for row in rows],
+                         ["original"] * 3 + ["never taught"] + ["gd 0.3"] * 3)
+        for row in rows:
+            fraction = float(row["fraction taught"])
+            self.assertAlmostEqual(float(row["perfect ruler"]), 0.25 + 0.75 * fraction)
+            self.assertAlmostEqual(fraction, float(row["asked"]), delta=0.1)
+
+    def test_table(self):
+        made.make(self.path)
+        run = script("table", self.path, "-o", self.at("out.csv"))
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        with open(self.at("out.csv"), encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual(len(rows), len(made.MODELS))
+        gd = next(row for row in rows if row["method"] == "gd" and
+                  row["coefficient"] == "0.3")
+        self.assertEqual((gd["done"], gd["seeds"], gd["facts"]), ("12", "3", "120"))
+        self.assertTrue(float(gd["corrected_recovery_low"])
+                        < float(gd["corrected_recovery"])
+                        < float(gd["corrected_recovery_high"]))
+
+    def test_refusals(self):
+        with open(self.at("text"), "w") as file:
+            file.write("no HDF5")
+        with h5py.File(self.at("foreign"), "w") as file:
+            file["x"] = 1
+        made.make(self.at("none_done"), state=lambda i, row: 0)
+        made.make(self.path)
+        with h5py.File(self.path, "a") as file:
+            del file["trials/dev_after"]
+        for name in ("coefficient", "calibration", "table"):
+            out = ("-o", self.at("out"))
+            self.assert_refused(name, "no such file", self.at("missing"), *out)
+            self.assert_refused(name, "not a results file", self.at("text"), *out)
+            self.assert_refused(name, "no group '/trials'", self.at("foreign"), *out)
+            self.assert_refused(name, "no trial is done yet", self.at("none_done"), *out)
+            self.assert_refused(name, "no column 'dev_after'", self.path, *out)
+            self.assertFalse(os.path.exists(self.at("out")))
+
+    def test_what_cannot_be_drawn(self):
+        made.make(self.path, models=(("none", np.nan), ("filtered", np.nan)))
+        self.assert_refused("coefficient", "only controls", self.path, "-o", self.at("a.png"))
+        self.assert_refused("calibration", "one value only", self.path, "-o",
+                            self.at("a.png"))
+
+    def test_what_cannot_be_written(self):
+        made.make(self.path)
+        self.assert_refused("coefficient", "cannot write", self.path, "-o",
+                            self.at("no/such/folder.png"))
+        self.assert_refused("coefficient", "cannot write", self.path, "-o", self.at("a.doc"))
+        self.assert_refused("table", "No such file", self.path, "-o", self.at("no/such.csv"))
+
+    def test_help(self):
+        for name in ("coefficient", "calibration", "table"):
+            run = script(name, "--help")
+            self.assertEqual(run.returncode, 0)
+            self.assertIn("--output", run.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

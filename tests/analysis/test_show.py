@@ -1,0 +1,116 @@
+"""`palimpsest show FILE --json` and results.py say the same of the same file.
+
+Values agree to rounding; intervals within the noise of 2,000 resamples, as the two draw
+different random numbers. Usage: test_show.py PALIMPSEST
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "analysis"))
+import made
+import results as res
+
+PALIMPSEST = sys.argv[1]
+ROLES = ("unlearns", "ceiling", "floor")
+CALIBRATION = dict(taught=(0.0, 0.5, 1.0),
+                   models=(("none", np.nan), ("filtered", np.nan), ("gd", 0.3)))
+KINDS = {
+    "finished": {},
+    "running": dict(state=lambda i, row: (1, 1, 0, 1, 2, 3, 1)[i % 7]),
+    "one seed": dict(seeds=(7,)),
+    "two sizes": dict(sizes=("nano", "tiny"), seeds=(0, 1)),
+    "calibration": CALIBRATION,
+    "no controls": dict(models=(("gd", 0.3), ("rmu", 1.0))),
+    "pending": dict(state=lambda i, row: 0),
+}
+
+
+def show(path, *options):
+    return subprocess.run([PALIMPSEST, "show", path, *options], capture_output=True,
+                          text=True)
+
+
+class Show(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.folder.name, "made.h5")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def assert_same(self, shown, estimate, where):
+        self.assertEqual(shown["reason"], estimate.reason, where)
+        self.assertEqual((shown["seeds"], shown["facts"]),
+                         (estimate.seeds, estimate.facts), where)
+        for key in ("value", "low", "high"):
+            number = getattr(estimate, key)
+            if np.isnan(number):
+                self.assertIsNone(shown[key], f"{where} {key}")
+                continue
+            noise = 1e-12 if key == "value" else 0.1 * (estimate.high - estimate.low) + 0.004
+            self.assertAlmostEqual(shown[key], number, delta=noise, msg=f"{where} {key}")
+
+    def compare(self, shown, results):
+        self.assertEqual(shown["sweep"], results.sweep)
+        self.assertEqual(shown["trials"], results.counts())
+        self.assertEqual(len(shown["cells"]), len(results.cells))
+        for one, cell in zip(shown["cells"], results.cells):
+            where = f"{cell.setting}:"
+            self.assertEqual(one["setting"], cell.setting)
+            self.assertEqual(one["attack_setting"], cell.attack)
+            self.assertEqual(one["role"], ROLES[cell.role])
+            self.assertEqual(one["trials"], cell.states)
+            self.assertEqual(one["damaged"], bool(cell.damaged()))
+            for name, estimate in (
+                    ("v_before", cell.accuracy("bits_before")),
+                    ("v_after", cell.accuracy("bits")), ("retain_before", cell.retain()),
+                    ("retain_after", cell.retain("retain_after")),
+                    ("corrected_recovery", cell.corrected()),
+                    ("paper_recovery", cell.paper())):
+                self.assert_same(one[name], estimate, f"{where} {name}")
+            v_max = cell.accuracy("v_after_max").value
+            if np.isnan(v_max):
+                self.assertIsNone(one["v_after_max_chosen_on_v"])
+            else:
+                self.assertAlmostEqual(one["v_after_max_chosen_on_v"], v_max, places=9)
+
+    def test_json(self):
+        for name, kind in KINDS.items():
+            with self.subTest(name):
+                made.make(self.path, **kind)
+                run = show(self.path, "--json")
+                self.assertEqual((run.returncode, run.stderr), (0, ""))
+                self.compare(json.loads(run.stdout), res.Results(self.path))
+
+    def test_text(self):
+        for name, kind in KINDS.items():
+            with self.subTest(name):
+                made.make(self.path, **kind)
+                run = show(self.path)
+                self.assertEqual((run.returncode, run.stderr), (0, ""))
+                results = res.Results(self.path)
+                lines = run.stdout.splitlines()
+                self.assertEqual(lines[0], results.title())
+                self.assertLessEqual(max(map(len, lines)), 110)
+                for section in results.sections():
+                    self.assertIn(section.label, lines)
+                for cell in results.cells:
+                    value = cell.accuracy("bits").value
+                    if not np.isnan(value):
+                        self.assertIn(f"{value:.2f}", run.stdout)
+
+    def test_it_repeats(self):
+        made.make(self.path)
+        self.assertEqual(show(self.path).stdout, show(self.path).stdout)
+        self.assertEqual(show(self.path, "--json").stdout, show(self.path, "--json").stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
