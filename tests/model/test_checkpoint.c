@@ -306,6 +306,14 @@ static void a_full_disk_is_an_error(void **state)
     free(loaded);
 }
 
+/* Also before: a FIFO left by a killed test would make the next one wait for ever. */
+static int clean(void **unused)
+{
+    (void)unused;
+    (void)remove(path);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,5 +323,5 @@ int main(void)
         TEST(things_that_are_no_files),    TEST(a_full_disk_is_an_error),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, clean, clean);
 }

@@ -83,29 +83,25 @@ static void frozen_slices_are_skipped(void **state)
     free(train);
 }
 
-/* Descent ends at the lowest block that trains: NaN weights below it are never read by
- * the backward pass. */
-static void descent_ends_at_the_lowest_trained_block(void **state)
+/* RMU's case: a seed on the residual stream of block 1 and only that block's mlp.down
+ * to train. Its gradient needs no weight at all, so a descent that went further would
+ * read through NULL. */
+static void descent_ends_at_the_lowest_trained_slice(void **state)
 {
     sample_t *s = *state;
     const pal_slice_t *down = pal_layout_slice(s->layout, PAL_MLP_DOWN, 1);
-    const pal_slice_t *up = pal_layout_slice(s->layout, PAL_MLP_UP, 1);
     uint8_t *train = calloc((size_t)s->layout->slice_count, 1);
-    float *full = calloc(s->count, sizeof *full);
+    int nonzero = 0;
 
     assert_non_null(train);
-    assert_non_null(full);
     train[down - s->layout->slices] = 1;
-    full_gradient(s, train, full);
-    sample_forward(s);
-    (void)pal_loss_nll(s->pass, 1.0);
+    assert_int_equal(pal_forward(s->pass, s->weights, &s->batch, 2, &s->err), PAL_OK);
     (void)pal_loss_residual_mse(s->pass, 1, s->weights, 1, 1.0);
-    for (int64_t i = 0; i < up->offset + up->size; i++)
-        s->weights[i] = i < s->layout->slices[0].size ? s->weights[i] : NAN;
-    pal_backward(s->pass, s->weights, train, s->grad);
-    assert_memory_equal(s->grad, full, s->count * sizeof *full);
+    pal_backward(s->pass, NULL, train, s->grad);
+    for (int64_t i = 0; i < down->size; i++)
+        nonzero += s->grad[down->offset + i] != 0.0f;
+    assert_int_equal(nonzero, down->size);
     free(train);
-    free(full);
 }
 
 static void backward_adds(void **state)
@@ -325,7 +321,7 @@ int main(void)
         TEST(stopping_early_gives_the_same_taps),
         TEST(stopping_early_gives_the_same_gradient),
         TEST(frozen_slices_are_skipped),
-        TEST(descent_ends_at_the_lowest_trained_block),
+        TEST(descent_ends_at_the_lowest_trained_slice),
         TEST(backward_adds),
         TEST(without_seed_nothing_happens),
         TEST(sequences_do_not_see_each_other),
