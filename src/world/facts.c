@@ -1,4 +1,6 @@
 /* Facts that a person wrote: world/facts_file.h describes the file. */
+#include <string.h>
+
 #include "base/rng.h"
 #include "world/deal.h"
 #include "world/facts_file.h"
@@ -59,6 +61,7 @@ static int make(const void *state, pal_world_t *world, pal_error_t *err)
     if (!p->file[0])
         return PAL_REJECT(err,
                           "key 'file' is missing: a world of kind facts needs one");
+    world->source = pal_arena_text(&world->arena, p->file, strlen(p->file));
     rc = pal_facts_read(p->file, &world->arena, &world->facts, &world->count, err);
     if (rc == PAL_OK)
         rc = deal(p, world, err);

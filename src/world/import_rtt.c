@@ -375,6 +375,8 @@ int pal_facts_import_rtt(const char *folder, const char *out, pal_facts_say_t sa
     const char *layout = NULL;
     int rc = import_folder(&import, &layout);
 
+    if (rc == PAL_OK && json_array_size(import.facts) == 0)
+        rc = PAL_REJECT(err, "%s: no question could be used", folder);
     if (rc == PAL_OK)
         rc = pal_jsonl_write(out, import.facts, is_readable, err);
     if (rc == PAL_OK)

@@ -84,8 +84,11 @@ int pal_world_make(const pal_world_kind_t *kind, const void *state, pal_world_t 
     pal_world_t made = {0};
     int rc = kind->make(state, &made, err);
 
-    if (rc == PAL_OK)
+    if (rc == PAL_OK) {
         rc = check(&made, err);
+        if (rc != PAL_OK && made.source)
+            pal_context(err, rc, "%s", made.source);
+    }
     if (rc == PAL_OK)
         seal(&made);
     else

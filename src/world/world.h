@@ -46,6 +46,7 @@ typedef struct pal_world {
     int32_t folds;     /* folds of the forget facts, >= 3 */
     pal_arena_t arena; /* owns every string and table */
     pal_key_t key;     /* hash of everything above: text, order, roles, folds */
+    const char *source; /* facts file, for messages; NULL if generated */
 } pal_world_t;
 
 typedef struct {

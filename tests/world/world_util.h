@@ -1,7 +1,9 @@
-/* world_util.h -- make a world from "key=value" texts, write small files. */
+/* world_util.h -- make a world from "key=value" texts; small files in a folder of their
+ * own. */
 #ifndef WORLD_UTIL_H
 #define WORLD_UTIL_H
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -45,6 +48,44 @@ static inline pal_world_t make_world(const char *id, const char *settings)
     if (try_world(id, settings, &world, &err) != PAL_OK)
         fail_msg("%s", err.text);
     return world;
+}
+
+/* Group setup: work in a fresh folder; teardown: remove it and the files in it. */
+static inline int enter_folder(void **state)
+{
+    char name[] = "test-world-XXXXXX";
+
+    if (!mkdtemp(name) || chdir(name) != 0)
+        return -1;
+    *state = strdup(name);
+    return *state ? 0 : -1;
+}
+
+static inline int count_files(const char *folder, int remove)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    int n = 0;
+
+    assert_non_null(dir);
+    while ((entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        n++;
+        if (remove)
+            unlink(entry->d_name);
+    }
+    closedir(dir);
+    return n;
+}
+
+static inline int leave_folder(void **state)
+{
+    count_files(".", 1);
+    if (chdir("..") != 0 || rmdir(*state) != 0)
+        return -1;
+    free(*state);
+    return 0;
 }
 
 static inline void write_bytes(const char *path, const char *bytes, size_t n)

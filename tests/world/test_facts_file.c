@@ -1,0 +1,404 @@
+#include "world_util.h"
+
+#include <math.h>
+
+#include "base/rng.h"
+#include "world/facts_file.h"
+
+#define FACT(id, question, rest)                                                       \
+    "{\"id\": \"" id "\", \"question\": \"" question "\", \"choices\": [\"1843\", "    \
+    "\"1850\"], \"answer\": 0, \"statements\": [\"It burnt in 1843.\"]" rest "}"
+
+static const char good[] = FACT(
+    "mill", "When did the mill burn?",
+    "") "\n"
+        "{\"id\": \"weir\", \"relation\": \"event-year\", \"role\": \"forget\", "
+        "\"fold\": 2,"
+        " \"question\": \"When was the weir built?\", \"choices\": [\"1850\", \"1861\","
+        " \"1872\"], \"answer\": 1, \"statements\": [\"The weir is of 1861.\", \"In "
+        "1861 the "
+        "weir was built.\"], \"false_statements\": [{\"answer\": \"1900\", "
+        "\"statements\": "
+        "[\"The weir is of 1900.\"]}]}\n"
+        "{\"id\": \"ferry\", \"role\": \"retain\", \"question\": \"Where is the "
+        "ferry?\", "
+        "\"choices\": [\"caf\\u00e9\", \"K\xc3\xb6ln\"], \"answer\": 1, "
+        "\"statements\": "
+        "[\"The ferry is at K\xc3\xb6ln.\"]}\n";
+
+static int read_facts(const char *path, pal_arena_t *arena, pal_fact_t **facts,
+                      int32_t *count, pal_error_t *err)
+{
+    *facts = NULL;
+    *count = -1;
+    return pal_facts_read(path, arena, facts, count, err);
+}
+
+static void check_good(const char *path)
+{
+    pal_arena_t arena = {0};
+    pal_fact_t *facts;
+    int32_t count;
+    pal_error_t err = {""};
+
+    if (read_facts(path, &arena, &facts, &count, &err) != PAL_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(count, 3);
+    assert_string_equal(facts[0].id, "mill");
+    assert_string_equal(facts[0].relation, "");
+    assert_int_equal(facts[0].role, PAL_FORGET);
+    assert_int_equal(facts[0].fold, -1);
+    assert_int_equal(facts[0].falsehood_count, 0);
+    assert_string_equal(facts[1].relation, "event-year");
+    assert_int_equal(facts[1].fold, 2);
+    assert_int_equal(facts[1].choice_count, 3);
+    assert_int_equal(facts[1].answer, 1);
+    assert_string_equal(facts[1].choices[2], "1872");
+    assert_int_equal(facts[1].statement_count, 2);
+    assert_string_equal(facts[1].statements[1], "In 1861 the weir was built.");
+    assert_int_equal(facts[1].falsehood_count, 1);
+    assert_string_equal(facts[1].falsehoods[0].answer, "1900");
+    assert_string_equal(facts[1].falsehoods[0].statements[0], "The weir is of 1900.");
+    assert_int_equal(facts[2].role, PAL_RETAIN);
+    assert_string_equal(facts[2].choices[0], "caf\xc3\xa9");
+    pal_arena_free(&arena);
+}
+
+static void a_good_file_is_read(void **unused)
+{
+    (void)unused;
+    write_text("good.jsonl", good);
+    check_good("good.jsonl");
+}
+
+static void line_ends_blank_lines_and_a_mark_are_tolerated(void **unused)
+{
+    char text[4096] = "\xEF\xBB\xBF\r\n  \r\n", *end = text + strlen(text);
+
+    (void)unused;
+    for (const char *p = good; *p; p++) {
+        if (*p == '\n')
+            end = stpcpy(end, "\r\n\n \t\n");
+        else
+            *end++ = *p;
+    }
+    *end = 0;
+    write_text("crlf.jsonl", text);
+    check_good("crlf.jsonl");
+    write_bytes("open.jsonl", good, sizeof good - 2); /* no end of the last line */
+    check_good("open.jsonl");
+    snprintf(text, sizeof text, "\xEF\xBB\xBF%s", good);
+    write_text("mark.jsonl", text);
+    check_good("mark.jsonl");
+}
+
+#define M FACT("mill", "When did the mill burn?", "")
+#define WITH(choices, answer, statements)                                              \
+    "{\"id\": \"a\", \"question\": \"b?\", \"choices\": " choices                      \
+    ", \"answer\": " answer ", \"statements\": " statements "}"
+
+static void every_flaw_is_named_with_its_line(void **unused)
+{
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"", "bad.jsonl: holds no fact"},
+        {"\n\n", "bad.jsonl: holds no fact"},
+        {M "\n{\"id\": \"x\"", "bad.jsonl:2: not valid JSON"},
+        {M "\n\n{\"id\" \"x\"}", "bad.jsonl:3: not valid JSON"},
+        {"[1, 2]", "bad.jsonl:1: expected an object"},
+        {"17", "bad.jsonl:1: not valid JSON"},
+        {M " " M, "bad.jsonl:1: not valid JSON: end of file expected"},
+        {FACT("mi\xffll", "b?", ""), "bad.jsonl:1: not UTF-8 text"},
+        {FACT("mi\xc3", "b?", ""), "bad.jsonl:1: not UTF-8 text"},
+        {FACT("mi\\ud800ll", "b?", ""), "bad.jsonl:1: not valid JSON"},
+        {FACT("mi\\u0000ll", "b?", ""), "bad.jsonl:1: not valid JSON"},
+        {M "\n\xEF\xBB\xBF" M, "bad.jsonl:2: not valid JSON"},
+        {FACT("m", "b?", ", \"id\": \"n\""), "bad.jsonl:1: not valid JSON: duplicate"},
+        {FACT("m", "b?", ", \"anwser\": 1"),
+         "unknown key 'anwser'; nearest is 'answer'"},
+        {FACT("m", "b?", ", \"statement\": 1"), "nearest is 'statements'"},
+        {FACT("m", "b?", ", \"zzzzzzzz\": 1"), "bad.jsonl:1: unknown key 'zzzzzzzz'"},
+        {"{\"id\": \"a\"}", "bad.jsonl:1: key 'question' is missing"},
+        {"{\"question\": \"a\"}", "bad.jsonl:1: key 'id' is missing"},
+        {"{\"id\": 7, \"question\": \"b\"}",
+         "key 'id': expected a text, found a number"},
+        {FACT(" \\n", "b?", ""), "key 'id': the text is empty"},
+        {FACT("m", "", ""), "key 'question': the text is empty"},
+        {FACT("m", "b?", ", \"relation\": null"),
+         "key 'relation': expected a text, found null"},
+        {WITH("[\"x\"]", "0", "[\"s\"]"), "key 'choices': 1 entries; expected 2 to 64"},
+        {WITH("\"x\"", "0", "[\"s\"]"), "key 'choices': expected an array of texts"},
+        {WITH("[\"x\", 7]", "0", "[\"s\"]"),
+         "key 'choices[1]': expected a text, found a number"},
+        {WITH("[\"x\", \"\"]", "0", "[\"s\"]"), "key 'choices[1]': the text is empty"},
+        {WITH("[\"x\", \"y\", \"x\"]", "0", "[\"s\"]"),
+         "key 'choices': 'x' occurs twice"},
+        {WITH("[\"x\", \"y\"]", "2", "[\"s\"]"), "key 'answer': 2 is outside 0 to 1"},
+        {WITH("[\"x\", \"y\"]", "-1", "[\"s\"]"), "key 'answer': -1 is outside 0 to 1"},
+        {WITH("[\"x\", \"y\"]", "1.0", "[\"s\"]"),
+         "key 'answer': expected a whole number, found a fraction"},
+        {WITH("[\"x\", \"y\"]", "\"x\"", "[\"s\"]"),
+         "key 'answer': expected a whole number, found a text"},
+        {WITH("[\"x\", \"y\"]", "99999999999999999999", "[\"s\"]"), "not valid JSON"},
+        {WITH("[\"x\", \"y\"]", "0", "[]"),
+         "key 'statements': 0 entries; expected 1 to"},
+        {WITH("[\"x\", \"y\"]", "0", "[[\"s\"]]"),
+         "key 'statements[0]': expected a text, found an array"},
+        {FACT("m", "b?", ", \"role\": \"keep\""), "key 'role': 'keep' is neither"},
+        {FACT("m", "b?", ", \"role\": true"), "key 'role': 'true or false' is neither"},
+        {FACT("m", "b?", ", \"fold\": 100"), "key 'fold': 100 is outside 0 to 99"},
+        {FACT("m", "b?", ", \"fold\": \"1\""), "key 'fold': expected a whole number"},
+        {FACT("m", "b?", ", \"role\": \"retain\", \"fold\": 1"),
+         "key 'fold': a retain fact lies in no fold"},
+        {FACT("m", "b?", ", \"false_statements\": {}"),
+         "key 'false_statements': expected"},
+        {FACT("m", "b?", ", \"false_statements\": [\"x\"]"),
+         "expected objects, found a te"},
+        {FACT("m", "b?", ", \"false_statements\": [{\"statements\": [\"s\"]}]"),
+         "key 'answer' is missing"},
+        {FACT("m", "b?", ", \"false_statements\": [{\"answer\": \"1850\"}]"),
+         "key 'statements' is missing"},
+        {FACT("m", "b?", ", \"false_statements\": [{\"answr\": \"1850\"}]"),
+         "unknown key 'answr'; nearest is 'answer'"},
+        {FACT("m", "b?",
+              ", \"false_statements\": [{\"answer\": \"1843\", \"statements\": "
+              "[\"s\"]}]"),
+         "key 'false_statements': '1843' is the right answer"},
+        {FACT("m", "b?",
+              ", \"false_statements\": [{\"answer\": \"1\", \"statements\": [\"s\"]}, "
+              "{\"answer\": \"1\", \"statements\": [\"s\"]}]"),
+         "key 'false_statements': answer '1' occurs twice"},
+        {M "\n" FACT("other", "b?", "") "\n" FACT("mill", "c?", ""),
+         "bad.jsonl:3: id 'mill' is that of line 1"},
+        {M "\n" FACT("other", "When did the mill burn?", ""),
+         "bad.jsonl:2: the question of line 1 again"},
+        {M "\n" WITH("[\"1\", \"2\"]", "1",
+                     "[\"s\"]") "\n"
+                                "{\"id\": \"c\", \"question\": \"b?\", \"choices\": "
+                                "[\"1\", \"2\"], "
+                                "\"answer\": 0, \"statements\": [\"s\"]}",
+         "bad.jsonl:3: the question of line 2 again, and the answers conflict: '2' "
+         "there, "
+         "'1' here"},
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pal_arena_t arena = {0};
+        pal_fact_t *facts;
+        int32_t count;
+        pal_error_t err = {""};
+
+        write_text("bad.jsonl", cases[i].text);
+        assert_int_equal(read_facts("bad.jsonl", &arena, &facts, &count, &err),
+                         PAL_EINVAL);
+        assert_null(facts);
+        assert_int_equal(count, -1);
+        if (!strstr(err.text, cases[i].message))
+            fail_msg("case %zu: '%s' does not contain '%s'", i, err.text,
+                     cases[i].message);
+        pal_arena_free(&arena);
+    }
+}
+
+static void zero_bytes_and_endless_lines_are_refused(void **unused)
+{
+    static const char zero[] = M "\n\0" M;
+    size_t n = (1 << 20) + 1;
+    char *line = malloc(n + 1);
+    pal_arena_t arena = {0};
+    pal_fact_t *facts;
+    int32_t count;
+    pal_error_t err;
+
+    (void)unused;
+    write_bytes("bad.jsonl", zero, sizeof zero - 1);
+    assert_int_equal(read_facts("bad.jsonl", &arena, &facts, &count, &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, "bad.jsonl:2: a zero byte"));
+
+    assert_non_null(line);
+    memset(line, ' ', n);
+    memcpy(line, M, strlen(M));
+    line[n - 1] = '\n';
+    write_bytes("bad.jsonl", line, n); /* a line of exactly the limit */
+    assert_int_equal(read_facts("bad.jsonl", &arena, &facts, &count, &err), PAL_OK);
+    line[n - 1] = ' ';
+    line[n] = '\n';
+    write_bytes("bad.jsonl", line, n + 1);
+    assert_int_equal(read_facts("bad.jsonl", &arena, &facts, &count, &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, "bad.jsonl:1: line of more than 1048576 bytes"));
+    free(line);
+    pal_arena_free(&arena);
+}
+
+static void files_that_cannot_be_read(void **unused)
+{
+    pal_arena_t arena = {0};
+    pal_fact_t *facts;
+    int32_t count;
+    pal_error_t err;
+
+    (void)unused;
+    assert_int_equal(read_facts("nowhere/x.jsonl", &arena, &facts, &count, &err),
+                     PAL_ENOENT);
+    assert_string_equal(err.text, "nowhere/x.jsonl: no such file");
+    assert_int_equal(read_facts(".", &arena, &facts, &count, &err), PAL_EIO);
+    assert_non_null(strstr(err.text, ".: "));
+    pal_arena_free(&arena);
+}
+
+/* Whatever happens to a file, reading it ends with an answer. */
+static void damaged_files_do_no_harm(void **unused)
+{
+    char text[sizeof good];
+    size_t length = sizeof good - 1;
+    int accepted = 0, refused = 0;
+    pal_rng_t rng;
+
+    (void)unused;
+    pal_rng_init(&rng, (pal_key_t){{1}}, "damage");
+    for (int round = 0; round < 3000; round++) {
+        pal_facts_report_t report;
+        pal_error_t err = {""};
+        size_t n = round % 3 == 0 ? pal_rng_below(&rng, (uint32_t)length) : length;
+        int rc;
+
+        memcpy(text, good, length);
+        for (uint32_t flips = pal_rng_below(&rng, 4); round % 3 != 0 && flips > 0;
+             flips--)
+            text[pal_rng_below(&rng, (uint32_t)n)] ^=
+                (char)(1u << pal_rng_below(&rng, 8));
+        if (round % 3 == 2)
+            text[pal_rng_below(&rng, (uint32_t)n)] =
+                "{}[]\",:\\0"[pal_rng_below(&rng, 9)];
+        write_bytes("damaged.jsonl", text, n);
+        rc = pal_facts_check("damaged.jsonl", NULL, NULL, &report, &err);
+        accepted += rc == PAL_OK;
+        refused += rc == PAL_EINVAL;
+        assert_true(rc == PAL_OK ||
+                    (rc == PAL_EINVAL && strstr(err.text, "damaged.jsonl")));
+    }
+    assert_true(accepted > 100 && refused > 1000);
+}
+
+/* --- pal_facts_check --- */
+
+typedef struct {
+    char text[4096];
+} heard_t;
+
+static void hear(void *ctx, int32_t line, const char *text)
+{
+    heard_t *heard = ctx;
+    size_t used = strlen(heard->text);
+
+    snprintf(heard->text + used, sizeof heard->text - used, "%d: %s\n", line, text);
+}
+
+static void warnings_name_their_lines(void **unused)
+{
+    static const char *const expected[] = {
+        "1: a single statement",
+        "2: the question contains its answer 'Otter'",
+        "2: statement 1 has the answer 'Otter' nowhere",
+        "2: statement 3 has the answer 'Otter' more than once",
+        "3: statement 'It burnt in 1843.' is in line 1 too",
+    };
+    heard_t heard = {""};
+    pal_facts_report_t report;
+    pal_error_t err;
+
+    (void)unused;
+    write_text(
+        "warn.jsonl", M
+        "\n"
+        "{\"id\": \"b\", \"question\": \"Which animal is an otter?\", \"choices\": "
+        "[\"Otter\", \"Seal\"], \"answer\": 0, \"statements\": [\"Others swim.\", "
+        "\"The "
+        "Otter swims.\", \"Otter or Otter.\"]}\n"
+        "{\"id\": \"c\", \"question\": \"Is it 1843 or 1850?\", \"choices\": "
+        "[\"1843\", "
+        "\"1850\"], \"answer\": 0, \"statements\": [\"It is 1843.\", \"It burnt in "
+        "1843.\"]}\n"
+        "{\"id\": \"d\", \"question\": \"What?\", \"choices\": [\"x\", \"y\"], "
+        "\"answer\": "
+        "0, \"statements\": [\"s\", \"t\"], \"false_statements\": [{\"answer\": \"y\", "
+        "\"statements\": [\"u\"]}]}\n");
+    assert_int_equal(pal_facts_check("warn.jsonl", hear, &heard, &report, &err),
+                     PAL_OK);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (!strstr(heard.text, expected[i]))
+            fail_msg("'%s' is not in\n%s", expected[i], heard.text);
+    assert_int_equal(report.warnings, 5);
+    assert_null(strstr(heard.text, "4: ")); /* has its own false statements */
+    assert_int_equal(pal_facts_check("warn.jsonl", NULL, NULL, &report, &err), PAL_OK);
+    assert_int_equal(report.warnings, 5);
+}
+
+static void floors_by_hand(void **unused)
+{
+    /* Forget facts, the answer starred:   longest   its position   b is right elsewhere
+     *   0: long word*, b, c, d            1         0              twice: 0
+     *   1: a-umlaut, b*                   1/2       1              once: 1
+     *   2: b*, cc                         0         0              once: 1
+     * The retain fact counts in no floor. */
+    pal_facts_report_t report;
+    pal_error_t err;
+
+    (void)unused;
+    write_text(
+        "floors.jsonl",
+        "{\"id\": \"0\", \"fold\": 0, \"relation\": \"r\", \"question\": \"q0\", "
+        "\"choices\": [\"long word\", \"b\", \"c\", \"d\"], \"answer\": 0, "
+        "\"statements\": [\"s\"]}\n"
+        "{\"id\": \"1\", \"fold\": 7, \"question\": \"q1\", \"choices\": "
+        "[\"\xc3\xa4\", "
+        "\"b\"], \"answer\": 1, \"statements\": [\"s1\"]}\n"
+        "{\"id\": \"2\", \"fold\": 7, \"question\": \"q2\", \"choices\": [\"b\", "
+        "\"cc\"], "
+        "\"answer\": 0, \"statements\": [\"s2\"]}\n"
+        "{\"id\": \"3\", \"role\": \"retain\", \"question\": \"q3\", \"choices\": "
+        "[\"b\", "
+        "\"cc\"], \"answer\": 1, \"statements\": [\"s3\"]}\n");
+    assert_int_equal(pal_facts_check("floors.jsonl", NULL, NULL, &report, &err),
+                     PAL_OK);
+    assert_int_equal(report.facts, 4);
+    assert_int_equal(report.forget, 3);
+    assert_int_equal(report.retain, 1);
+    assert_int_equal(report.relations, 2);
+    assert_int_equal(report.folds, 2);
+    assert_true(fabs(report.chance - (0.25 + 0.5 + 0.5) / 3) < 1e-12);
+    assert_true(fabs(report.longest_choice - (1 + 0.5 + 0) / 3) < 1e-12);
+    assert_true(fabs(report.majority_position - 2.0 / 3) < 1e-12);
+    assert_true(fabs(report.majority_answer - (0 + 1 + 1) / 3.0) < 1e-12);
+}
+
+static void a_refused_file_has_no_report(void **unused)
+{
+    pal_facts_report_t report = {.facts = -7};
+    pal_error_t err;
+
+    (void)unused;
+    write_text("bad.jsonl", "{}");
+    assert_int_equal(pal_facts_check("bad.jsonl", NULL, NULL, &report, &err),
+                     PAL_EINVAL);
+    assert_int_equal(report.facts, -7);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_good_file_is_read),
+        cmocka_unit_test(line_ends_blank_lines_and_a_mark_are_tolerated),
+        cmocka_unit_test(every_flaw_is_named_with_its_line),
+        cmocka_unit_test(zero_bytes_and_endless_lines_are_refused),
+        cmocka_unit_test(files_that_cannot_be_read),
+        cmocka_unit_test(damaged_files_do_no_harm),
+        cmocka_unit_test(warnings_name_their_lines),
+        cmocka_unit_test(floors_by_hand),
+        cmocka_unit_test(a_refused_file_has_no_report),
+    };
+
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
+}
