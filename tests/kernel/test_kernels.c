@@ -120,9 +120,11 @@ static void products_match(void **unused)
     }
 }
 
+/* Not one column: its variance is 0, and rstd = 316 times the rounding of 0 is no test.
+ */
 static void norm_matches(void **unused)
 {
-    const int32_t shapes[][2] = {{1, 1}, {4, 16}, {3, 7}, {9, 33}, {20, 64}, {2, 513}};
+    const int32_t shapes[][2] = {{1, 2}, {4, 16}, {3, 7}, {9, 33}, {20, 64}, {2, 513}};
 
     (void)unused;
     for (size_t s = 0; s < COUNT(shapes); s++) {
