@@ -121,8 +121,12 @@ static int64_t most_tokens(const pal_corpus_t *corpus, const pal_pool_t *pool,
     for (int32_t i = 0; i < pool->count; i++)
         length[i] = corpus->examples[pool->examples[i]].length;
     qsort(length, (size_t)pool->count, sizeof *length, by_falling_length);
-    for (int32_t i = 0; i < batch; i++)
-        most += length[i / times];
+    for (int32_t i = 0; batch > 0; i++) {
+        int32_t taken = times < batch ? times : batch;
+
+        most += (int64_t)taken * length[i];
+        batch -= taken;
+    }
     free(length);
     return most;
 }
