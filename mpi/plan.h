@@ -29,6 +29,7 @@ typedef struct {
     pal_key_t key;
     double flops;
     int32_t first, trials;    /* its trials are rows first .. first + trials - 1 */
+    const char *setting;      /* made by pal_plan_setting() when first asked for */
 } pal_plan_unlearned_t;
 
 typedef struct {
@@ -45,17 +46,22 @@ typedef struct {
     pal_plan_unlearned_t *unlearned;
     pal_plan_trial_t *trials;
     int32_t world_count, base_count, unlearned_count, trial_count;
-    int64_t asked_bases, asked_unlearned; /* what the trials would cost without sharing */
+    /* What the config asks for without sharing: each trial with a base and an unlearned
+     * model of its own. asked_trials counts repetitions. */
+    int64_t asked_bases, asked_unlearned, asked_trials;
     int32_t points;                   /* most curve points of a trial */
     int32_t forget_bytes, fold_bytes; /* bytes of the widest bit rows */
     pal_key_t key;                    /* of all trial keys in order */
+    const char **attack_settings;     /* of the trials of every unlearned model, in order */
+    int32_t attack_count;
     pal_arena_t arena;
 } pal_plan_t;
 
 /* Expand the config, make its worlds, build the tree: equal keys become one stage. Floor and
  * ceiling trials are added to every (base, attack) unless switched off. PAL_EINVAL: what the
  * tables cannot see (holdout beyond the folds, ria without falsehoods, a grid of more than
- * 2^24 trials), naming file and line. On failure *plan is zeroed. */
+ * 2^24 trials), naming file and line. The config must outlive the plan. On failure *plan is
+ * zeroed. */
 PAL_MUST_CHECK
 int pal_plan_create(const pal_config_t *config, pal_plan_t *plan, pal_error_t *err);
 void pal_plan_free(pal_plan_t *plan);
@@ -65,7 +71,7 @@ const pal_ground_t *pal_plan_ground(const pal_plan_t *plan, int32_t base);
 
 /* Canonical text of an unlearned row without its seed: rows with equal text are repetitions
  * over seeds. "world.kind=synthetic world.facts=300 model.size=nano pretrain.steps=1500 ...
- * method=gd coefficient=0.3 ...". In the plan's arena. */
+ * method=gd coefficient=0.3 ...". In the plan's arena; NULL when memory is out. */
 const char *pal_plan_setting(pal_plan_t *plan, int32_t unlearned);
 /* The same of a trial's attack: "attack=finetune lr=0.001 ... holdout=0". */
 const char *pal_plan_attack_setting(pal_plan_t *plan, int32_t trial);
