@@ -5,8 +5,8 @@
  * white space that is left. A piece that is in the vocabulary is one token; any other piece
  * is spelled in byte tokens, so nothing is unknown.
  *
- * Ids: 0 .. 255 the bytes, 256 the separator that opens every sequence, then words by
- * falling frequency (ties by byte order).
+ * Ids: 0 .. 255 the bytes, 256 the separator that opens every sequence, then words (pieces
+ * of two bytes or more) by falling frequency (ties by byte order).
  */
 #ifndef PAL_MODEL_TOKENIZER_H
 #define PAL_MODEL_TOKENIZER_H

@@ -185,6 +185,9 @@ static void add_floors(const pal_fact_t *fact, const tally_t *tally, int32_t *po
                           (i == fact->answer);
     }
     report->majority_answer += best_share(fact, tally->score);
+    for (int32_t i = 0; i < fact->choice_count; i++)
+        tally->score[i] = -tally->score[i];
+    report->rarest_answer += best_share(fact, tally->score);
     report->chance += 1.0 / fact->choice_count;
     position[fact->answer]++;
 }
@@ -217,6 +220,7 @@ static int measure_floors(const pal_fact_t *facts, int32_t count,
         report->chance /= tally.n;
         report->longest_choice /= tally.n;
         report->majority_answer /= tally.n;
+        report->rarest_answer /= tally.n;
         report->majority_position = (double)often / tally.n;
     }
 out:

@@ -30,6 +30,8 @@ typedef struct {
     double majority_position; /* ... the most frequent position of the answer */
     double majority_answer;   /* ... among its choices, the answer text most often right
                                  elsewhere (leave-one-out; ties 1 / tied) */
+    double rarest_answer;     /* ... the one least often right elsewhere: high if wrong
+                                 choices are mostly right answers of other facts */
     int32_t warnings;
 } pal_facts_report_t;
 

@@ -372,6 +372,7 @@ static void floors_by_hand(void **unused)
     assert_true(fabs(report.longest_choice - (1 + 0.5 + 0) / 3) < 1e-12);
     assert_true(fabs(report.majority_position - 2.0 / 3) < 1e-12);
     assert_true(fabs(report.majority_answer - (0 + 1 + 1) / 3.0) < 1e-12);
+    assert_true(fabs(report.rarest_answer - (1.0 / 3 + 0 + 0) / 3) < 1e-12);
 }
 
 static void a_refused_file_has_no_report(void **unused)
