@@ -292,6 +292,16 @@ size_t pal_record_size(const pal_plan_t *plan, pal_table_t table)
     return record_offset(plan, table, columns + pal_column_count());
 }
 
+size_t pal_record_most(const pal_plan_t *plan)
+{
+    size_t most = 0;
+
+    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS; t++)
+        if (pal_record_size(plan, (pal_table_t)t) > most)
+            most = pal_record_size(plan, (pal_table_t)t);
+    return most;
+}
+
 void pal_record_pack(const pal_plan_t *plan, pal_table_t table,
                      const pal_outcome_t *outcome, uint8_t *record)
 {

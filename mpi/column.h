@@ -113,6 +113,7 @@ int pal_column_in_record(const pal_column_t *column, pal_table_t table);
 
 /* Bytes of a record of /base, /unlearned or /trials. */
 size_t pal_record_size(const pal_plan_t *plan, pal_table_t table);
+size_t pal_record_most(const pal_plan_t *plan); /* of the three */
 
 /* Pack a result; record[pal_record_size()] is written. NaNs get one bit pattern. */
 void pal_record_pack(const pal_plan_t *plan, pal_table_t table,

@@ -10,18 +10,18 @@
 
 #include "plan.h"
 
-/* All slots required. One `lab` a thread; it holds one base and one unlearned model, the
- * last ones made. Results' bits are zeroed buffers of plan->forget_bytes or fold_bytes.
- * A slot returns PAL_OK, PAL_ESTOP (soon after *stop became nonzero), PAL_EDIVERGE or the
- * failure; on failure the model of that kind is no longer held. */
+/* All slots required. A lab belongs to one thread and holds one base and one unlearned
+ * model, the last ones made. The bits of results are zeroed buffers of plan->forget_bytes
+ * or plan->fold_bytes. A slot returns PAL_OK, PAL_ESTOP (soon after *stop became nonzero),
+ * PAL_EDIVERGE, or what failed. */
 typedef struct {
-    int (*create)(const pal_plan_t *plan, const char *cache, const atomic_int *stop,
-                  void **lab, pal_error_t *err);
+    int (*create)(pal_plan_t *plan, const char *cache, const atomic_int *stop, void **lab,
+                  pal_error_t *err);
     void (*destroy)(void *lab);
 
-    /* Train base `row` and save it in the cache. */
+    /* Train base `row`, save it in the cache and hold it. */
     int (*base)(void *lab, int32_t row, pal_model_result_t *result, pal_error_t *err);
-    /* Hold base `row` from the cache. PAL_ENOENT, PAL_EINVAL: not there, or not it. */
+    /* Hold base `row` from the cache. Any failure: train it instead. */
     int (*load)(void *lab, int32_t row, pal_error_t *err);
     /* 1 if the cache has base `row`, as far as one can see without reading it. */
     int (*cached)(const pal_plan_t *plan, const char *cache, int32_t row);
