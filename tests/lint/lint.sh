@@ -109,8 +109,8 @@ sizes()
             case $file in src/kernel/*) echo 120 ;; *) echo 80 ;; esac)" '
         { text = $0; gsub(/[\200-\277]/, "", text) }
         length(text) > 100 { print file ":" NR ": " length(text) " columns, at most 100" }
-        /^{/ { start = NR }
-        /^}/ && start {
+        /^[{]/ { start = NR }
+        /^[}]/ && start {
             if (NR - start - 1 > most)
                 print file ":" start ": a function of " NR - start - 1 " lines, at most " most
             start = 0
