@@ -9,6 +9,7 @@ each (seed, held-out fold) the trial whose learning rate is best on the dev fold
 """
 
 import argparse
+import functools
 import os
 import sys
 from collections import namedtuple
@@ -286,11 +287,15 @@ def _estimate(unlearned, floor, ceiling, statistic):
     return Estimate(value, low, high, n_seeds, n_facts, None)
 
 
+@functools.lru_cache(maxsize=16)
+def _drawn(count, axis):
+    """[RESAMPLES, count]: how often each resample holds each of count seeds or facts."""
+    rng = np.random.default_rng([axis, count])
+    return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
+
+
 def _interval(parts, statistic):
-    n_seeds, n_facts = parts[0].shape
-    rng = np.random.default_rng(0)
-    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=RESAMPLES)
-    facts = rng.multinomial(n_facts, np.full(n_facts, 1 / n_facts), size=RESAMPLES)
+    seeds, facts = (_drawn(count, axis) for axis, count in enumerate(parts[0].shape))
     n, *sums = (((seeds @ part) * facts).sum(axis=1) for part in parts)
     with np.errstate(invalid="ignore"):
         values = statistic(*(total / n for total in sums))

@@ -14,7 +14,7 @@ typedef struct {
 typedef struct {
     int32_t seeds, facts;
     sums_t *entries;                          /* [seeds, facts]; zero if not measured */
-    int32_t *seed_drawn, *fact_drawn;         /* how often a resample holds each */
+    double *seed_drawn, *fact_drawn;          /* how often a resample holds each */
     double (*statistic)(const sums_t *sums);  /* NaN: undefined */
 } sample_t;
 
@@ -97,24 +97,33 @@ out:
     return rc;
 }
 
-static double sample_statistic(const sample_t *sample)
+/* total += times * part */
+static void sums_add(sums_t *total, double times, const sums_t *part)
 {
-    sums_t sums = {0, 0, 0, 0};
-    const sums_t *entry = sample->entries;
-
-    for (int32_t s = 0; s < sample->seeds; s++)
-        for (int32_t f = 0; f < sample->facts; f++, entry++) {
-            double weight = (double)sample->seed_drawn[s] * sample->fact_drawn[f];
-
-            sums.n += weight * entry->n;
-            sums.unlearned += weight * entry->unlearned;
-            sums.floor += weight * entry->floor;
-            sums.ceiling += weight * entry->ceiling;
-        }
-    return sums.n > 0 ? sample->statistic(&sums) : NAN;
+    total->n += times * part->n;
+    total->unlearned += times * part->unlearned;
+    total->floor += times * part->floor;
+    total->ceiling += times * part->ceiling;
 }
 
-static void draw(pal_rng_t *rng, int32_t *drawn, int32_t n)
+static double sample_statistic(const sample_t *sample)
+{
+    sums_t total = {0, 0, 0, 0};
+
+    for (int32_t s = 0; s < sample->seeds; s++) {
+        const sums_t *entries = sample->entries + (size_t)s * (size_t)sample->facts;
+        sums_t row = {0, 0, 0, 0};
+
+        if (sample->seed_drawn[s] == 0)
+            continue;
+        for (int32_t f = 0; f < sample->facts; f++)
+            sums_add(&row, sample->fact_drawn[f], &entries[f]);
+        sums_add(&total, sample->seed_drawn[s], &row);
+    }
+    return total.n > 0 ? sample->statistic(&total) : NAN;
+}
+
+static void draw(pal_rng_t *rng, double *drawn, int32_t n)
 {
     for (int32_t i = 0; i < n; i++)
         drawn[i] = 0;
