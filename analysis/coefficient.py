@@ -21,6 +21,7 @@ def scale(axes, coefficients):
     positive = [c for c in coefficients if c > 0]
     if len(positive) < len(coefficients):
         axes.set_xscale("symlog", linthresh=min(positive, default=1.0))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         return
     axes.set_xscale("log")
     axes.set_xlim(min(positive) / 2, max(positive) * 2)
