@@ -72,12 +72,12 @@ arrows()
     END { exit bad }'
 }
 
-# What ends the program or talks to its user lives in main and the commands. Writing to a
-# stream that the caller gave is not talking.
+# What ends the program or talks to its user lives in main, cli, the commands and progress.
+# Writing to a stream that the caller gave is not talking.
 exits()
 {
     code src mpi | awk '
-    $1 ~ /^mpi\/(main|cmd_[a-z0-9_]*|progress)\.c:/ { next }
+    $1 ~ /^mpi\/(main|cli|cmd_[a-z0-9_]*|progress)\.c:/ { next }
     {
         line = $0; sub(/^[^ ]* /, "", line)
         if ((" " line) ~ /[^A-Za-z0-9_](_?exit|_Exit|quick_exit|abort|v?d?printf|puts|putchar|perror) *\(/ ||
