@@ -5,12 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PAL_TEXT_OF(x) PAL_TEXT_OF_(x)
-#define PAL_TEXT_OF_(x) #x
-
-const char *pal_place_library(void)
+void pal_place_library(char *text, int n)
 {
-    return "hwloc API " PAL_TEXT_OF(HWLOC_API_VERSION);
+    unsigned version = hwloc_get_api_version();
+
+    snprintf(text, (size_t)n, "hwloc %u.%u", version >> 16, version >> 8 & 255);
 }
 
 static int load(hwloc_topology_t *topology, pal_error_t *err)

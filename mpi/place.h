@@ -13,8 +13,8 @@ typedef struct {
     uint8_t unit[PAL_MOST_CORES]; /* 1 if in the set */
 } pal_cores_t;
 
-/* "hwloc 2.9.0"; static. */
-const char *pal_place_library(void);
+/* "hwloc 2.9", the interface's version, into text[n]. */
+void pal_place_library(char *text, int n);
 
 /* Units this process may use: allowed by the machine (cgroup, cpuset) and in the mask it
  * inherited. Call it before anything is bound. */

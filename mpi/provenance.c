@@ -76,7 +76,7 @@ int pal_provenance(const char *name, char *text, size_t n)
     else if (strcmp(name, "blas_core") == 0)
         print_core(text, n);
     else if (strcmp(name, "hwloc") == 0)
-        snprintf(text, n, "%s", pal_place_library());
+        pal_place_library(text, (int)n);
     else if (strcmp(name, "cpu") == 0)
         print_cpu(text, n);
     else

@@ -45,7 +45,7 @@ int pal_store_attach(const char *path, int writable, pal_store_t **out, pal_erro
         rc = PAL_FAIL(err, errno == ENOENT ? PAL_ENOENT : PAL_EIO, "%s: %s", path,
                       strerror(errno));
     else
-        rc = pal_store_index(store, err);
+        rc = pal_index_read(store, err);
     if (rc == PAL_OK)
         rc = load_states(store, err);
     if (rc != PAL_OK) {

@@ -2,8 +2,10 @@
  *
  * One HDF5 file, made whole under a temporary name before the first trial and renamed; its
  * structure never changes again. A finished row is written with pwrite() at the offsets of
- * its columns: results, then the checksum, the state byte last. No HDF5 handle stays open,
- * so a reader may open the file at any time. The only place for <hdf5.h>.
+ * its columns: results, then the checksum, the state byte last. Where they lie is
+ * said by an index in the file's user block, which HDF5 leaves alone: this program never
+ * parses HDF5, so that no damaged or hostile file can crash it, and any reader may open the
+ * file at any time. The only place for <hdf5.h>.
  *
  * Not thread-safe: all calls from the main thread.
  */

@@ -43,9 +43,15 @@ PAL_MUST_CHECK
 int pal_store_image(pal_plan_t *plan, const char *config, uint8_t **image, size_t *size,
                     pal_error_t *err);
 
-/* store_index.c: find every column of the open file; fills spans, rows, attributes. */
+/* store_index.c: what lies where, in the file's user block. Bytes to set aside for it (a
+ * power of two), and the index of spans, rows and attributes as room[n]; length is that of
+ * the file. */
+size_t pal_index_room(const pal_store_t *store);
+void pal_index_print(const pal_store_t *store, size_t length, char *room, size_t n);
+
+/* Fill spans, rows and attributes from the open file. PAL_EINVAL says what was found. */
 PAL_MUST_CHECK
-int pal_store_index(pal_store_t *store, pal_error_t *err);
+int pal_index_read(pal_store_t *store, pal_error_t *err);
 
 /* store.c: open without a lock. */
 PAL_MUST_CHECK

@@ -1,5 +1,6 @@
-/* The file as HDF5 makes it. It is made in memory: the library never meets a full disk,
- * which it does not survive cleanly, and the bytes go out with plain writes. */
+/* A whole results file. HDF5 makes it in memory: the library never meets a full disk, which
+ * it does not survive cleanly, and the bytes go out with plain writes. The index goes into
+ * the user block before it. */
 #include <hdf5.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,12 +12,6 @@
 
 /* An attribute lies in an object header, which holds less than 64 KiB. */
 enum { MOST_ATTRIBUTE = 60000, IMAGE_STEP = 1 << 20 };
-
-const char *const pal_attribute_names[PAL_ATTRIBUTE_COUNT] = {
-#define X(name) #name,
-    PAL_ATTRIBUTES(X)
-#undef X
-};
 
 static void drop(hid_t id)
 {
@@ -161,7 +156,7 @@ static hid_t make_dataset(hid_t file, const pal_column_t *column, hid_t type, hi
 }
 
 static int make_column(hid_t file, pal_plan_t *plan, const pal_column_t *column,
-                       pal_error_t *err)
+                       pal_span_t *span, pal_error_t *err)
 {
     int32_t rows = pal_table_rows(plan, column->table), width = width_of(plan, column);
     hsize_t dims[2] = {(hsize_t)rows, (hsize_t)width};
@@ -182,6 +177,8 @@ static int make_column(hid_t file, pal_plan_t *plan, const pal_column_t *column,
         (dataset = make_dataset(file, column, type, space)) < 0 ||
         H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
         goto out;
+    span->offset = rows > 0 ? (int64_t)H5Dget_offset(dataset) : 0;
+    span->width = width;
     rc = add_attribute(dataset, "units", column->unit, err);
     if (rc == PAL_OK)
         rc = add_attribute(dataset, "long_name", column->label, err);
@@ -206,82 +203,124 @@ static int make_groups(hid_t file, pal_error_t *err)
     return PAL_OK;
 }
 
-static int make_attributes(hid_t file, const pal_plan_t *plan, const char *config,
-                           pal_error_t *err)
+static char *attribute_value(const pal_plan_t *plan, const char *config, int i)
 {
-    int rc = PAL_OK;
+    char text[256] = "", *copy;
+    const char *value = text;
 
-    for (int i = 0; i < PAL_ATTRIBUTE_COUNT && rc == PAL_OK; i++) {
-        char text[256] = "";
-        const char *value = text;
-
-        if (i == PAL_ATTRIBUTE_schema)
-            snprintf(text, sizeof text, "%d", PAL_STORE_SCHEMA);
-        else if (i == PAL_ATTRIBUTE_code_schema)
-            snprintf(text, sizeof text, "%d", PAL_CODE_SCHEMA);
-        else if (i == PAL_ATTRIBUTE_hdf5)
-            snprintf(text, sizeof text, "%s", H5_VERS_INFO);
-        else if (i == PAL_ATTRIBUTE_plan)
-            pal_key_text(plan->key, text);
-        else if (i == PAL_ATTRIBUTE_sweep)
-            value = plan->name;
-        else if (i == PAL_ATTRIBUTE_config)
-            value = config;
-        else
-            pal_provenance(pal_attribute_names[i], text, sizeof text);
-        rc = add_attribute(file, pal_attribute_names[i], value, err);
-    }
-    return rc;
+    if (i == PAL_ATTRIBUTE_schema)
+        snprintf(text, sizeof text, "%d", PAL_STORE_SCHEMA);
+    else if (i == PAL_ATTRIBUTE_code_schema)
+        snprintf(text, sizeof text, "%d", PAL_CODE_SCHEMA);
+    else if (i == PAL_ATTRIBUTE_hdf5)
+        snprintf(text, sizeof text, "%s", H5_VERS_INFO);
+    else if (i == PAL_ATTRIBUTE_plan)
+        pal_key_text(plan->key, text);
+    else if (i == PAL_ATTRIBUTE_sweep)
+        value = plan->name;
+    else if (i == PAL_ATTRIBUTE_config)
+        value = config;
+    else
+        pal_provenance(pal_attribute_names[i], text, sizeof text);
+    copy = malloc(strlen(value) + 1);
+    return copy ? strcpy(copy, value) : NULL;
 }
 
-static int make_file(hid_t file, pal_plan_t *plan, const char *config, pal_error_t *err)
+/* What the index says, but for where the columns lie. */
+static int begin_index(pal_store_t *index, const pal_plan_t *plan, const char *config,
+                       pal_error_t *err)
+{
+    index->spans = calloc((size_t)pal_column_count(), sizeof *index->spans);
+    if (!index->spans)
+        return PAL_FAIL(err, PAL_ENOMEM, "an index");
+    for (int t = 0; t < PAL_TABLES; t++)
+        index->rows[t] = pal_table_rows(plan, (pal_table_t)t);
+    for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++) {
+        index->attributes[i] = attribute_value(plan, config, i);
+        if (!index->attributes[i])
+            return PAL_FAIL(err, PAL_ENOMEM, "an attribute");
+    }
+    return PAL_OK;
+}
+
+static void free_index(pal_store_t *index)
+{
+    for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++)
+        free(index->attributes[i]);
+    free(index->spans);
+}
+
+static int make_file(hid_t file, pal_plan_t *plan, pal_store_t *index, pal_error_t *err)
 {
     int rc = make_groups(file, err);
 
-    if (rc == PAL_OK)
-        rc = make_attributes(file, plan, config, err);
+    for (int i = 0; i < PAL_ATTRIBUTE_COUNT && rc == PAL_OK; i++)
+        rc = add_attribute(file, pal_attribute_names[i], index->attributes[i], err);
     for (int i = 0; i < pal_column_count() && rc == PAL_OK; i++)
-        rc = make_column(file, plan, pal_column_at(i), err);
+        rc = make_column(file, plan, pal_column_at(i), &index->spans[i], err);
     return rc;
+}
+
+static hid_t open_memory(size_t room)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
+    hid_t file = -1;
+
+    if (access >= 0 && creation >= 0 && H5Pset_fapl_core(access, IMAGE_STEP, 0) >= 0 &&
+        H5Pset_userblock(creation, room) >= 0)
+        file = H5Fcreate("results", H5F_ACC_TRUNC, creation, access);
+    drop(creation);
+    drop(access);
+    return file;
+}
+
+/* The index, then what HDF5 made. */
+static int join(hid_t file, pal_store_t *index, size_t room, uint8_t **image, size_t *size,
+                pal_error_t *err)
+{
+    ssize_t n = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1
+                                                     : H5Fget_file_image(file, NULL, 0);
+    uint8_t *bytes = n > 0 ? calloc(1, room + (size_t)n) : NULL;
+
+    if (!bytes || H5Fget_file_image(file, bytes + room, (size_t)n) != n) {
+        free(bytes);
+        return PAL_FAIL(err, PAL_ENOMEM, "%zd bytes for the results file", n);
+    }
+    pal_index_print(index, room + (size_t)n, (char *)bytes, room);
+    *image = bytes;
+    *size = room + (size_t)n;
+    return PAL_OK;
 }
 
 int pal_store_image(pal_plan_t *plan, const char *config, uint8_t **image, size_t *size,
                     pal_error_t *err)
 {
-    hid_t access, file = -1;
-    uint8_t *bytes = NULL;
-    ssize_t n = 0;
-    int rc;
+    pal_store_t index = {0};
+    hid_t file = -1;
+    size_t room;
+    int rc = begin_index(&index, plan, config, err);
 
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access >= 0 && H5Pset_fapl_core(access, IMAGE_STEP, 0) >= 0)
-        file = H5Fcreate("results", H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    if (file < 0) {
-        rc = PAL_FAIL(err, PAL_EIO, "HDF5 could not make a file in memory");
-        goto out;
-    }
-    rc = make_file(file, plan, config, err);
     if (rc != PAL_OK)
         goto out;
-    if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 || (n = H5Fget_file_image(file, NULL, 0)) <= 0 ||
-        !(bytes = malloc((size_t)n)) || H5Fget_file_image(file, bytes, (size_t)n) != n) {
-        rc = PAL_FAIL(err, PAL_ENOMEM, "%zd bytes for the results file", n);
-        free(bytes);
-        goto out;
-    }
-    *image = bytes;
-    *size = (size_t)n;
+    room = pal_index_room(&index);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    file = open_memory(room);
+    if (file < 0)
+        rc = PAL_FAIL(err, PAL_EIO, "HDF5 could not make a file in memory");
+    else
+        rc = make_file(file, plan, &index, err);
+    if (rc == PAL_OK)
+        rc = join(file, &index, room, image, size, err);
 out:
     drop(file);
-    drop(access);
+    free_index(&index);
     return rc;
 }
 
 double pal_store_bytes(pal_plan_t *plan)
 {
-    enum { HEADER = 900 }; /* of a dataset with its two attributes */
-    double bytes = 0;
+    enum { HEADER = 470, INDEX = 16384 }; /* of a dataset with its attributes; of the file */
+    double bytes = INDEX;
 
     for (int i = 0; i < pal_column_count(); i++) {
         const pal_column_t *column = pal_column_at(i);

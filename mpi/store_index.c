@@ -1,5 +1,14 @@
-/* Where everything lies in a results file. HDF5 opens it, read only, for that moment. */
-#include <hdf5.h>
+/* The index of a results file: text in its user block, which HDF5 skips and keeps. A line
+ * with its length and checksum, then a line a column and the attributes:
+ *
+ *   palimpsest results, schema 1, 7345 bytes, crc 1a2b3c4d
+ *   length 153616
+ *   column /trials/v_after 1 270 18488            values a row, rows, offset
+ *   attribute sweep 10
+ *   quickstart
+ */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,200 +16,229 @@
 
 #include "store_file.h"
 
-enum { MOST_TEXT = 1 << 16 };
+enum { HEAD = 80, LINE = 128, SMALLEST = 512, MOST_INDEX = 1 << 24 };
 
-static void drop(hid_t id)
+static const char title[] = "palimpsest results, schema ";
+
+const char *const pal_attribute_names[PAL_ATTRIBUTE_COUNT] = {
+#define X(name) #name,
+    PAL_ATTRIBUTES(X)
+#undef X
+};
+
+size_t pal_index_room(const pal_store_t *store)
 {
-    if (id >= 0)
-        H5Idec_ref(id);
+    size_t need = HEAD + LINE * (size_t)(1 + pal_column_count() + PAL_ATTRIBUTE_COUNT);
+    size_t room = SMALLEST;
+
+    for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++)
+        need += strlen(store->attributes[i]);
+    while (room < need)
+        room *= 2;
+    return room;
 }
 
-/* Before HDF5 parses anything: the signature, and the length the superblock (version 0,
- * HDF5 File Format Specification II.A) states. */
-static int check_superblock(const pal_store_t *store, pal_error_t *err)
+void pal_index_print(const pal_store_t *store, size_t length, char *room, size_t n)
 {
-    static const uint8_t signature[9] = "\211HDF\r\n\032\n\0";
-    uint8_t block[48];
-    uint64_t length = 0;
+    char *body = room + HEAD, *end = room + n;
+    char *at = body;
+
+    at += snprintf(at, (size_t)(end - at), "length %zu\n", length);
+    for (int i = 0; i < pal_column_count(); i++) {
+        const pal_column_t *column = pal_column_at(i);
+
+        at += snprintf(at, (size_t)(end - at), "column %s/%s %d %d %" PRId64 "\n",
+                       pal_table_path(column->table), column->name, store->spans[i].width,
+                       store->rows[column->table], store->spans[i].offset);
+    }
+    for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++)
+        at += snprintf(at, (size_t)(end - at), "attribute %s %zu\n%s\n",
+                       pal_attribute_names[i], strlen(store->attributes[i]),
+                       store->attributes[i]);
+    snprintf(room, HEAD, "%s%d, %zu bytes, crc %08" PRIx32 "\n", title, PAL_STORE_SCHEMA,
+             (size_t)(at - body), pal_crc32(0, body, (size_t)(at - body)));
+}
+
+/* --- Reading --- */
+
+/* Read the head; *bytes and *crc of the body. */
+static int read_head(const pal_store_t *store, size_t *bytes, uint32_t *crc,
+                     pal_error_t *err)
+{
+    char head[HEAD + 1] = "";
     struct stat file;
+    int schema = 0;
 
     if (fstat(store->fd, &file) != 0 || !S_ISREG(file.st_mode))
         return PAL_REJECT(err, "%s: not a file", store->path);
-    if (pread(store->fd, block, sizeof block, 0) != (ssize_t)sizeof block ||
-        memcmp(block, signature, sizeof signature) != 0)
-        return PAL_REJECT(err, "%s: not a results file of palimpsest (%lld bytes that do "
-                          "not begin as one)", store->path, (long long)file.st_size);
-    for (int i = 7; i >= 0; i--)
-        length = length << 8 | block[40 + i];
-    if (length > (uint64_t)file.st_size)
-        return PAL_REJECT(err, "%s: truncated: %lld bytes of %llu", store->path,
-                          (long long)file.st_size, (unsigned long long)length);
+    if (pread(store->fd, head, HEAD, 0) < 0 ||
+        strncmp(head, title, sizeof title - 1) != 0)
+        return PAL_REJECT(err, "%s: not a results file of palimpsest (%lld bytes, %s)",
+                          store->path, (long long)file.st_size,
+                          strncmp(head, "\211HDF", 4) == 0 ? "of some HDF5 file"
+                                                           : "not of HDF5");
+    if (sscanf(head + sizeof title - 1, "%9d, %10zu bytes, crc %8" SCNx32, &schema, bytes,
+               crc) != 3 && schema == PAL_STORE_SCHEMA)
+        return PAL_REJECT(err, "%s: damaged in its first line", store->path);
+    if (schema != PAL_STORE_SCHEMA)
+        return PAL_REJECT(err, "%s: written with schema %d; this program reads schema %d",
+                          store->path, schema, PAL_STORE_SCHEMA);
     return PAL_OK;
 }
 
-/* The value of a text attribute, malloc'ed; NULL if there is no such. */
-static char *read_attribute(hid_t file, const char *name)
+/* The body, malloc'ed and terminated. */
+static int read_body(const pal_store_t *store, char **body, size_t *bytes,
+                     pal_error_t *err)
 {
-    hid_t attribute = -1, type = -1, memory = -1;
-    char *text = NULL;
-    size_t n;
-
-    if (H5Aexists(file, name) <= 0)
-        return NULL;
-    attribute = H5Aopen(file, name, H5P_DEFAULT);
-    type = attribute < 0 ? -1 : H5Aget_type(attribute);
-    if (type < 0 || H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 ||
-        H5Aget_storage_size(attribute) != H5Tget_size(type))
-        goto out;
-    n = H5Tget_size(type);
-    memory = H5Tcopy(type);
-    text = n <= MOST_TEXT ? calloc(1, n + 1) : NULL;
-    if (text && (memory < 0 || H5Aread(attribute, memory, text) < 0)) {
-        free(text);
-        text = NULL;
-    }
-out:
-    drop(memory);
-    drop(type);
-    drop(attribute);
-    return text;
-}
-
-static int read_attributes(pal_store_t *store, hid_t file, pal_error_t *err)
-{
-    const char *schema;
-
-    for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++)
-        store->attributes[i] = read_attribute(file, pal_attribute_names[i]);
-    schema = store->attributes[PAL_ATTRIBUTE_schema];
-    if (!schema || !store->attributes[PAL_ATTRIBUTE_plan])
-        return PAL_REJECT(err, "%s: an HDF5 file, but not a results file of palimpsest (no "
-                          "attribute '%s')", store->path, schema ? "plan" : "schema");
-    if (atoi(schema) != PAL_STORE_SCHEMA)
-        return PAL_REJECT(err, "%s: written with schema '%.20s'; this program reads schema "
-                          "%d", store->path, schema, PAL_STORE_SCHEMA);
-    for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++)
-        if (!store->attributes[i] && !(store->attributes[i] = calloc(1, 1)))
-            return PAL_FAIL(err, PAL_ENOMEM, "an attribute");
-    return PAL_OK;
-}
-
-static int type_fits(hid_t type, pal_storage_t storage)
-{
-    switch (storage) {
-    case PAL_F64:
-        return H5Tequal(type, H5T_NATIVE_DOUBLE) > 0;
-    case PAL_I32:
-        return H5Tequal(type, H5T_NATIVE_INT32) > 0;
-    case PAL_I64:
-        return H5Tequal(type, H5T_NATIVE_INT64) > 0;
-    case PAL_U8:
-        return H5Tequal(type, H5T_NATIVE_UINT8) > 0;
-    case PAL_U32:
-        return H5Tequal(type, H5T_NATIVE_UINT32) > 0;
-    default:
-        return H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0;
-    }
-}
-
-/* Contiguous, of the right type, as many rows as its table, inside the file. */
-static int measure(pal_store_t *store, int i, hid_t dataset, hid_t type, hid_t space,
-                   hid_t plist, int64_t length)
-{
-    const pal_column_t *column = pal_column_at(i);
-    int several = column->extent != PAL_ONE && column->extent != PAL_LONGEST;
-    hsize_t dims[2] = {0, 1};
-    uint64_t width;
-    haddr_t offset;
-
-    if (!type_fits(type, column->storage) || H5Pget_layout(plist) != H5D_CONTIGUOUS ||
-        H5Sget_simple_extent_ndims(space) != 1 + several ||
-        H5Sget_simple_extent_dims(space, dims, NULL) != 1 + several)
-        return 0;
-    width = column->storage == PAL_STRING ? H5Tget_size(type) : dims[1];
-    offset = H5Dget_offset(dataset);
-    if (store->rows[column->table] < 0 && dims[0] <= INT32_MAX)
-        store->rows[column->table] = (int32_t)dims[0];
-    if (dims[0] != (hsize_t)store->rows[column->table] || width > INT32_MAX)
-        return 0;
-    store->spans[i].width = (int32_t)width;
-    store->spans[i].stride = (size_t)width * pal_storage_size(column->storage);
-    if (dims[0] == 0 || width == 0)
-        return 1;
-    store->spans[i].offset = (int64_t)offset;
-    return offset < (uint64_t)length &&
-           store->spans[i].stride <= ((uint64_t)length - offset) / dims[0];
-}
-
-static int find_column(pal_store_t *store, hid_t file, int i, int64_t length,
-                       pal_error_t *err)
-{
-    const pal_column_t *column = pal_column_at(i);
-    hid_t group, dataset = -1, type = -1, space = -1, plist = -1;
-    int fits = 0;
-
-    group = H5Gopen2(file, pal_table_path(column->table), H5P_DEFAULT);
-    if (group >= 0)
-        dataset = H5Dopen2(group, column->name, H5P_DEFAULT);
-    if (dataset >= 0) {
-        type = H5Dget_type(dataset);
-        space = H5Dget_space(dataset);
-        plist = H5Dget_create_plist(dataset);
-        fits = type >= 0 && space >= 0 && plist >= 0 &&
-               measure(store, i, dataset, type, space, plist, length);
-    }
-    drop(plist);
-    drop(space);
-    drop(type);
-    drop(dataset);
-    drop(group);
-    if (fits)
-        return PAL_OK;
-    return PAL_REJECT(err, "%s: column %s/%s is %s", store->path,
-                      pal_table_path(column->table), column->name,
-                      dataset < 0 ? "missing" : "not of its type, shape or place");
-}
-
-static hid_t open_file(const char *path)
-{
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = -1;
-
-    if (access < 0)
-        return -1;
-#if H5_VERSION_GE(1, 10, 7)
-    /* Some mounts cannot lock; ours is a lock of its own (store_open.c). */
-    if (H5Pset_file_locking(access, 0, 1) < 0) {
-        drop(access);
-        return -1;
-    }
-#endif
-    file = H5Fopen(path, H5F_ACC_RDONLY, access);
-    drop(access);
-    return file;
-}
-
-int pal_store_index(pal_store_t *store, pal_error_t *err)
-{
-    struct stat ours, theirs;
-    hid_t file = -1;
-    int rc = check_superblock(store, err);
+    uint32_t crc = 0;
+    char *text;
+    ssize_t got;
+    int rc = read_head(store, bytes, &crc, err);
 
     if (rc != PAL_OK)
         return rc;
-    for (int i = 0; i < PAL_TABLES; i++)
-        store->rows[i] = -1;
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    file = open_file(store->path);
-    if (file < 0)
-        return PAL_REJECT(err, "%s: HDF5 cannot open it: damaged, or not a results file",
+    text = *bytes < MOST_INDEX ? malloc(*bytes + 1) : NULL;
+    if (!text)
+        return PAL_REJECT(err, "%s: an index of %zu bytes", store->path, *bytes);
+    got = pread(store->fd, text, *bytes, HEAD);
+    if (got != (ssize_t)*bytes) {
+        rc = PAL_REJECT(err, "%s: truncated: %zd bytes of an index of %zu", store->path, got,
+                        *bytes);
+    } else if (pal_crc32(0, text, *bytes) != crc) {
+        rc = PAL_REJECT(err, "%s: damaged: its index has another checksum", store->path);
+    }
+    if (rc != PAL_OK) {
+        free(text);
+        return rc;
+    }
+    text[*bytes] = 0;
+    *body = text;
+    return PAL_OK;
+}
+
+/* The column called "/trials/v_after", or -1. */
+static int find_path(const char *path)
+{
+    char name[LINE];
+
+    for (int i = 0; i < pal_column_count(); i++) {
+        const pal_column_t *column = pal_column_at(i);
+
+        snprintf(name, sizeof name, "%s/%s", pal_table_path(column->table), column->name);
+        if (strcmp(name, path) == 0)
+            return i;
+    }
+    return -1;
+}
+
+/* Take over one column; 0 if it cannot be right. length: bytes of the file. */
+static int take_column(pal_store_t *store, const char *line, int64_t length)
+{
+    const pal_column_t *column;
+    char path[LINE] = "";
+    int32_t width, rows;
+    int64_t offset;
+    size_t stride;
+    int i;
+
+    if (sscanf(line, "column %127s %9" SCNd32 " %9" SCNd32 " %18" SCNd64, path, &width,
+               &rows, &offset) != 4 ||
+        width < 0 || rows < 0 || offset < 0 || offset > length)
+        return 0;
+    i = find_path(path);
+    if (i < 0)
+        return 1; /* none of ours: nobody asks for it */
+    column = pal_column_at(i);
+    stride = (size_t)width * pal_storage_size(column->storage);
+    if ((column->extent == PAL_ONE && width != pal_column_width(column, NULL)) ||
+        (store->rows[column->table] >= 0 && store->rows[column->table] != rows) ||
+        (rows > 0 && stride > (size_t)(length - offset) / (size_t)rows))
+        return 0;
+    store->rows[column->table] = rows;
+    store->spans[i] = (pal_span_t){offset, width, stride};
+    return 1;
+}
+
+/* Take over one attribute; returns what follows it, or NULL if it cannot be right. */
+static const char *take_attribute(pal_store_t *store, const char *line, const char *end)
+{
+    const char *text = strchr(line, '\n');
+    char name[LINE] = "";
+    size_t n;
+
+    if (!text || sscanf(line, "attribute %127s %9zu", name, &n) != 2)
+        return NULL;
+    text++;
+    if ((size_t)(end - text) <= n || text[n] != '\n')
+        return NULL;
+    for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++)
+        if (strcmp(name, pal_attribute_names[i]) == 0 && !store->attributes[i]) {
+            store->attributes[i] = calloc(1, n + 1);
+            if (!store->attributes[i])
+                return NULL;
+            memcpy(store->attributes[i], text, n);
+        }
+    return text + n + 1;
+}
+
+static int parse(pal_store_t *store, const char *body, size_t bytes, pal_error_t *err)
+{
+    const char *line = body, *end = body + bytes;
+    int64_t length = -1;
+    struct stat file;
+
+    if (fstat(store->fd, &file) != 0 || sscanf(body, "length %18" SCNd64, &length) != 1)
+        return PAL_REJECT(err, "%s: damaged: its index has no length", store->path);
+    if (length > (int64_t)file.st_size)
+        return PAL_REJECT(err, "%s: truncated: %lld bytes of %" PRId64, store->path,
+                          (long long)file.st_size, length);
+    while (line && line < end) {
+        if (strncmp(line, "attribute ", 10) == 0) {
+            line = take_attribute(store, line, end);
+        } else {
+            if (strncmp(line, "column ", 7) == 0 && !take_column(store, line, length))
+                line = NULL;
+            else if ((line = strchr(line, '\n')))
+                line++;
+        }
+    }
+    if (!line)
+        return PAL_REJECT(err, "%s: damaged: a line of its index makes no sense",
                           store->path);
-    rc = read_attributes(store, file, err);
-    if (rc == PAL_OK && (fstat(store->fd, &ours) != 0 || stat(store->path, &theirs) != 0 ||
-                         ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev))
-        rc = PAL_FAIL(err, PAL_EIO, "%s was replaced while it was opened; try again",
-                      store->path);
-    for (int i = 0; i < pal_column_count() && rc == PAL_OK; i++)
-        rc = find_column(store, file, i, (int64_t)ours.st_size, err);
-    H5Fclose(file);
+    return PAL_OK;
+}
+
+static int check_complete(const pal_store_t *store, pal_error_t *err)
+{
+    for (int i = 0; i < pal_column_count(); i++) {
+        const pal_column_t *column = pal_column_at(i);
+
+        if (store->spans[i].offset < 0)
+            return PAL_REJECT(err, "%s: column %s/%s is missing", store->path,
+                              pal_table_path(column->table), column->name);
+    }
+    for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++)
+        if (!store->attributes[i])
+            return PAL_REJECT(err, "%s: attribute %s is missing", store->path,
+                              pal_attribute_names[i]);
+    return PAL_OK;
+}
+
+int pal_index_read(pal_store_t *store, pal_error_t *err)
+{
+    char *body = NULL;
+    size_t bytes = 0;
+    int rc = read_body(store, &body, &bytes, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    for (int t = 0; t < PAL_TABLES; t++)
+        store->rows[t] = -1;
+    for (int i = 0; i < pal_column_count(); i++)
+        store->spans[i].offset = -1;
+    rc = parse(store, body, bytes, err);
+    if (rc == PAL_OK)
+        rc = check_complete(store, err);
+    free(body);
     return rc;
 }
