@@ -141,21 +141,33 @@ static double best_share(const pal_fact_t *fact, const int32_t *score)
     return 1.0 / tied;
 }
 
-static int by_string(const void *a, const void *b)
+typedef struct {
+    const char *text;
+    int32_t fold;
+} answer_t;
+
+static int by_text_then_fold(const void *a, const void *b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    const answer_t *x = a, *y = b;
+    int order = strcmp(x->text, y->text);
+
+    return order ? order : (x->fold > y->fold) - (x->fold < y->fold);
 }
 
-/* First index in sorted texts[0..n) that is not below text (after = 0) or is above it.
- */
-static int32_t bound(const char *const *texts, int32_t n, const char *text, int after)
+typedef struct {
+    answer_t *answers; /* (n) of the forget facts, by text, then fold */
+    int32_t n;
+    int32_t *score; /* (most choices) scratch */
+} tally_t;
+
+/* How many answers come before (text, fold). */
+static int32_t rank_of(const tally_t *tally, const char *text, int32_t fold)
 {
-    int32_t low = 0;
+    const answer_t wanted = {text, fold};
+    int32_t low = 0, n = tally->n;
 
     while (n > 0) {
-        int order = strcmp(texts[low + n / 2], text);
-
-        if (order < 0 || (after && order == 0)) {
+        if (by_text_then_fold(&tally->answers[low + n / 2], &wanted) < 0) {
             low += n / 2 + 1;
             n -= n / 2 + 1;
         } else {
@@ -165,11 +177,18 @@ static int32_t bound(const char *const *texts, int32_t n, const char *text, int 
     return low;
 }
 
-typedef struct {
-    const char **answers; /* (n) of the forget facts, sorted */
-    int32_t n;
-    int32_t *score; /* (most choices) scratch */
-} tally_t;
+/* In T when the fact is in V; for a fact without a fold all others are T. */
+static int32_t times_right_elsewhere(const tally_t *tally, const pal_fact_t *fact,
+                                     int32_t choice)
+{
+    const char *text = fact->choices[choice];
+    int32_t times = rank_of(tally, text, PAL_FOLD_MAX) - rank_of(tally, text, -1);
+
+    if (fact->fold < 0)
+        return times - (choice == fact->answer);
+    return times -
+           (rank_of(tally, text, fact->fold + 1) - rank_of(tally, text, fact->fold));
+}
 
 static void add_floors(const pal_fact_t *fact, const tally_t *tally, int32_t *position,
                        pal_facts_report_t *report)
@@ -177,13 +196,8 @@ static void add_floors(const pal_fact_t *fact, const tally_t *tally, int32_t *po
     for (int32_t i = 0; i < fact->choice_count; i++)
         tally->score[i] = letters(fact->choices[i]);
     report->longest_choice += best_share(fact, tally->score);
-    for (int32_t i = 0; i < fact->choice_count; i++) {
-        const char *choice = fact->choices[i];
-
-        tally->score[i] = bound(tally->answers, tally->n, choice, 1) -
-                          bound(tally->answers, tally->n, choice, 0) -
-                          (i == fact->answer);
-    }
+    for (int32_t i = 0; i < fact->choice_count; i++)
+        tally->score[i] = times_right_elsewhere(tally, fact, i);
     report->majority_answer += best_share(fact, tally->score);
     for (int32_t i = 0; i < fact->choice_count; i++)
         tally->score[i] = -tally->score[i];
@@ -209,8 +223,9 @@ static int measure_floors(const pal_fact_t *facts, int32_t count,
     }
     for (int32_t i = 0; i < count; i++)
         if (facts[i].role == PAL_FORGET)
-            tally.answers[tally.n++] = facts[i].choices[facts[i].answer];
-    qsort(tally.answers, (size_t)tally.n, sizeof *tally.answers, by_string);
+            tally.answers[tally.n++] =
+                (answer_t){facts[i].choices[facts[i].answer], facts[i].fold};
+    qsort(tally.answers, (size_t)tally.n, sizeof *tally.answers, by_text_then_fold);
     for (int32_t i = 0; i < count; i++)
         if (facts[i].role == PAL_FORGET)
             add_floors(&facts[i], &tally, position, report);
@@ -230,7 +245,37 @@ out:
     return rc;
 }
 
+static void warn_of_floors(audience_t *to, const pal_facts_report_t *report)
+{
+    const struct {
+        const char *name, *pick;
+        double value;
+    } floors[] = {
+        {"longest_choice", "the longest choice", report->longest_choice},
+        {"majority_position", "the most frequent position", report->majority_position},
+        {"majority_answer", "the choice most often right elsewhere",
+         report->majority_answer},
+        {"rarest_answer", "the choice least often right elsewhere",
+         report->rarest_answer},
+    };
+    char text[256];
+
+    for (size_t i = 0; i < sizeof floors / sizeof *floors; i++) {
+        if (floors[i].value - report->chance <= PAL_FLOOR_MARGIN)
+            continue;
+        snprintf(text, sizeof text,
+                 "guess floor %s is %.3f, chance %.3f: always taking %s gets that far",
+                 floors[i].name, floors[i].value, report->chance, floors[i].pick);
+        warn(to, 0, text);
+    }
+}
+
 /* --- The report --- */
+
+static int by_string(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 static int count_facts(const pal_fact_t *facts, int32_t count,
                        pal_facts_report_t *report, pal_error_t *err)
@@ -273,6 +318,8 @@ int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,
         warn_of_fact(&to, &facts[i]);
     if (rc == PAL_OK)
         rc = warn_of_repeats(&to, facts, count, err);
+    if (rc == PAL_OK)
+        warn_of_floors(&to, &made);
     pal_arena_free(&arena);
     if (rc != PAL_OK)
         return rc;

@@ -20,24 +20,30 @@ PAL_MUST_CHECK
 int pal_facts_read(const char *path, pal_arena_t *arena, pal_fact_t **facts,
                    int32_t *count, pal_error_t *err);
 
+/* A guess floor further above chance than this gets a warning. */
+#define PAL_FLOOR_MARGIN 0.10
+
 /* What `palimpsest facts check` says of a file beyond what reading refuses. Floors are
- * fractions of forget facts right when always taking ... */
+ * fractions of forget facts right when always taking ... "Right elsewhere" counts the
+ * forget facts of other folds: what one who knows T sees of a fact in V. For a fact
+ * without a fold in the file, elsewhere is every other forget fact. */
 typedef struct {
     int32_t facts, forget, retain, relations;
     int32_t folds;            /* that the file names */
     double chance;            /* mean of 1 / choices */
     double longest_choice;    /* ... the longest choice (ties count 1 / tied) */
     double majority_position; /* ... the most frequent position of the answer */
-    double majority_answer;   /* ... among its choices, the answer text most often right
-                                 elsewhere (leave-one-out; ties 1 / tied) */
+    double majority_answer;   /* ... the choice most often right elsewhere (ties count
+                                 1 / tied) */
     double rarest_answer;     /* ... the one least often right elsewhere: high if wrong
-                                 choices are mostly right answers of other facts */
+                                 choices are mostly right answers of other folds */
     int32_t warnings;
 } pal_facts_report_t;
 
 /* Each warning is passed to say(ctx, line number, text): a question that contains its
  * answer, a statement without the answer's text (no false version can be derived), a fact
- * of a single statement, statements repeated between facts. */
+ * of a single statement, statements repeated between facts; of the whole file (line 0):
+ * a guess floor that exceeds chance by more than PAL_FLOOR_MARGIN. */
 typedef void (*pal_facts_say_t)(void *ctx, int32_t line, const char *text);
 PAL_MUST_CHECK
 int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,

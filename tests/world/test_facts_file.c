@@ -97,107 +97,102 @@ static void line_ends_blank_lines_and_a_mark_are_tolerated(void **unused)
     "{\"id\": \"a\", \"question\": \"b?\", \"choices\": " choices                      \
     ", \"answer\": " answer ", \"statements\": " statements "}"
 
+static const struct {
+    const char *text, *message;
+} flaws[] = {
+    {"", "bad.jsonl: holds no fact"},
+    {"\n\n", "bad.jsonl: holds no fact"},
+    {M "\n{\"id\": \"x\"", "bad.jsonl:2: not valid JSON"},
+    {M "\n\n{\"id\" \"x\"}", "bad.jsonl:3: not valid JSON"},
+    {"[1, 2]", "bad.jsonl:1: expected an object"},
+    {"17", "bad.jsonl:1: not valid JSON"},
+    {M " " M, "bad.jsonl:1: not valid JSON: end of file expected"},
+    {FACT("mi\xffll", "b?", ""), "bad.jsonl:1: not UTF-8 text"},
+    {FACT("mi\xc3", "b?", ""), "bad.jsonl:1: not UTF-8 text"},
+    {FACT("mi\\ud800ll", "b?", ""), "bad.jsonl:1: not valid JSON"},
+    {FACT("mi\\u0000ll", "b?", ""), "bad.jsonl:1: not valid JSON"},
+    {M "\n\xEF\xBB\xBF" M, "bad.jsonl:2: not valid JSON"},
+    {FACT("m", "b?", ", \"id\": \"n\""), "bad.jsonl:1: not valid JSON: duplicate"},
+    {FACT("m", "b?", ", \"anwser\": 1"), "unknown key 'anwser'; nearest is 'answer'"},
+    {FACT("m", "b?", ", \"statement\": 1"), "nearest is 'statements'"},
+    {FACT("m", "b?", ", \"zzzzzzzz\": 1"), "bad.jsonl:1: unknown key 'zzzzzzzz'"},
+    {"{\"id\": \"a\"}", "bad.jsonl:1: key 'question' is missing"},
+    {"{\"question\": \"a\"}", "bad.jsonl:1: key 'id' is missing"},
+    {"{\"id\": 7, \"question\": \"b\"}", "key 'id': expected a text, found a number"},
+    {FACT(" \\n", "b?", ""), "key 'id': the text is empty"},
+    {FACT("m", "", ""), "key 'question': the text is empty"},
+    {FACT("m", "b?", ", \"relation\": null"),
+     "key 'relation': expected a text, found null"},
+    {WITH("[\"x\"]", "0", "[\"s\"]"), "key 'choices': 1 entries; expected 2 to 64"},
+    {WITH("\"x\"", "0", "[\"s\"]"), "key 'choices': expected an array of texts"},
+    {WITH("[\"x\", 7]", "0", "[\"s\"]"),
+     "key 'choices[1]': expected a text, found a number"},
+    {WITH("[\"x\", \"\"]", "0", "[\"s\"]"), "key 'choices[1]': the text is empty"},
+    {WITH("[\"x\", \"y\", \"x\"]", "0", "[\"s\"]"), "key 'choices': 'x' occurs twice"},
+    {WITH("[\"x\", \"y\"]", "2", "[\"s\"]"), "key 'answer': 2 is outside 0 to 1"},
+    {WITH("[\"x\", \"y\"]", "-1", "[\"s\"]"), "key 'answer': -1 is outside 0 to 1"},
+    {WITH("[\"x\", \"y\"]", "1.0", "[\"s\"]"),
+     "key 'answer': expected a whole number, found a fraction"},
+    {WITH("[\"x\", \"y\"]", "\"x\"", "[\"s\"]"),
+     "key 'answer': expected a whole number, found a text"},
+    {WITH("[\"x\", \"y\"]", "99999999999999999999", "[\"s\"]"), "not valid JSON"},
+    {WITH("[\"x\", \"y\"]", "0", "[]"), "key 'statements': 0 entries; expected 1 to"},
+    {WITH("[\"x\", \"y\"]", "0", "[[\"s\"]]"),
+     "key 'statements[0]': expected a text, found an array"},
+    {FACT("m", "b?", ", \"role\": \"keep\""), "key 'role': 'keep' is neither"},
+    {FACT("m", "b?", ", \"role\": true"), "key 'role': 'true or false' is neither"},
+    {FACT("m", "b?", ", \"fold\": 100"), "key 'fold': 100 is outside 0 to 99"},
+    {FACT("m", "b?", ", \"fold\": \"1\""), "key 'fold': expected a whole number"},
+    {FACT("m", "b?", ", \"role\": \"retain\", \"fold\": 1"),
+     "key 'fold': a retain fact lies in no fold"},
+    {FACT("m", "b?", ", \"false_statements\": {}"), "key 'false_statements': expected"},
+    {FACT("m", "b?", ", \"false_statements\": [\"x\"]"),
+     "expected objects, found a te"},
+    {FACT("m", "b?", ", \"false_statements\": [{\"statements\": [\"s\"]}]"),
+     "key 'answer' is missing"},
+    {FACT("m", "b?", ", \"false_statements\": [{\"answer\": \"1850\"}]"),
+     "key 'statements' is missing"},
+    {FACT("m", "b?", ", \"false_statements\": [{\"answr\": \"1850\"}]"),
+     "unknown key 'answr'; nearest is 'answer'"},
+    {FACT("m", "b?",
+          ", \"false_statements\": [{\"answer\": \"1843\", \"statements\": "
+          "[\"s\"]}]"),
+     "key 'false_statements': '1843' is the right answer"},
+    {FACT("m", "b?",
+          ", \"false_statements\": [{\"answer\": \"1\", \"statements\": [\"s\"]}, "
+          "{\"answer\": \"1\", \"statements\": [\"s\"]}]"),
+     "key 'false_statements': answer '1' occurs twice"},
+    {M "\n" FACT("other", "b?", "") "\n" FACT("mill", "c?", ""),
+     "bad.jsonl:3: id 'mill' is that of line 1"},
+    {M "\n" FACT("other", "When did the mill burn?", ""),
+     "bad.jsonl:2: the question of line 1 again"},
+    {M "\n" WITH("[\"1\", \"2\"]", "1",
+                 "[\"s\"]") "\n"
+                            "{\"id\": \"c\", \"question\": \"b?\", \"choices\": "
+                            "[\"1\", \"2\"], "
+                            "\"answer\": 0, \"statements\": [\"s\"]}",
+     "bad.jsonl:3: the question of line 2 again, and the answers conflict: '2' "
+     "there, "
+     "'1' here"},
+};
+
 static void every_flaw_is_named_with_its_line(void **unused)
 {
-    static const struct {
-        const char *text, *message;
-    } cases[] = {
-        {"", "bad.jsonl: holds no fact"},
-        {"\n\n", "bad.jsonl: holds no fact"},
-        {M "\n{\"id\": \"x\"", "bad.jsonl:2: not valid JSON"},
-        {M "\n\n{\"id\" \"x\"}", "bad.jsonl:3: not valid JSON"},
-        {"[1, 2]", "bad.jsonl:1: expected an object"},
-        {"17", "bad.jsonl:1: not valid JSON"},
-        {M " " M, "bad.jsonl:1: not valid JSON: end of file expected"},
-        {FACT("mi\xffll", "b?", ""), "bad.jsonl:1: not UTF-8 text"},
-        {FACT("mi\xc3", "b?", ""), "bad.jsonl:1: not UTF-8 text"},
-        {FACT("mi\\ud800ll", "b?", ""), "bad.jsonl:1: not valid JSON"},
-        {FACT("mi\\u0000ll", "b?", ""), "bad.jsonl:1: not valid JSON"},
-        {M "\n\xEF\xBB\xBF" M, "bad.jsonl:2: not valid JSON"},
-        {FACT("m", "b?", ", \"id\": \"n\""), "bad.jsonl:1: not valid JSON: duplicate"},
-        {FACT("m", "b?", ", \"anwser\": 1"),
-         "unknown key 'anwser'; nearest is 'answer'"},
-        {FACT("m", "b?", ", \"statement\": 1"), "nearest is 'statements'"},
-        {FACT("m", "b?", ", \"zzzzzzzz\": 1"), "bad.jsonl:1: unknown key 'zzzzzzzz'"},
-        {"{\"id\": \"a\"}", "bad.jsonl:1: key 'question' is missing"},
-        {"{\"question\": \"a\"}", "bad.jsonl:1: key 'id' is missing"},
-        {"{\"id\": 7, \"question\": \"b\"}",
-         "key 'id': expected a text, found a number"},
-        {FACT(" \\n", "b?", ""), "key 'id': the text is empty"},
-        {FACT("m", "", ""), "key 'question': the text is empty"},
-        {FACT("m", "b?", ", \"relation\": null"),
-         "key 'relation': expected a text, found null"},
-        {WITH("[\"x\"]", "0", "[\"s\"]"), "key 'choices': 1 entries; expected 2 to 64"},
-        {WITH("\"x\"", "0", "[\"s\"]"), "key 'choices': expected an array of texts"},
-        {WITH("[\"x\", 7]", "0", "[\"s\"]"),
-         "key 'choices[1]': expected a text, found a number"},
-        {WITH("[\"x\", \"\"]", "0", "[\"s\"]"), "key 'choices[1]': the text is empty"},
-        {WITH("[\"x\", \"y\", \"x\"]", "0", "[\"s\"]"),
-         "key 'choices': 'x' occurs twice"},
-        {WITH("[\"x\", \"y\"]", "2", "[\"s\"]"), "key 'answer': 2 is outside 0 to 1"},
-        {WITH("[\"x\", \"y\"]", "-1", "[\"s\"]"), "key 'answer': -1 is outside 0 to 1"},
-        {WITH("[\"x\", \"y\"]", "1.0", "[\"s\"]"),
-         "key 'answer': expected a whole number, found a fraction"},
-        {WITH("[\"x\", \"y\"]", "\"x\"", "[\"s\"]"),
-         "key 'answer': expected a whole number, found a text"},
-        {WITH("[\"x\", \"y\"]", "99999999999999999999", "[\"s\"]"), "not valid JSON"},
-        {WITH("[\"x\", \"y\"]", "0", "[]"),
-         "key 'statements': 0 entries; expected 1 to"},
-        {WITH("[\"x\", \"y\"]", "0", "[[\"s\"]]"),
-         "key 'statements[0]': expected a text, found an array"},
-        {FACT("m", "b?", ", \"role\": \"keep\""), "key 'role': 'keep' is neither"},
-        {FACT("m", "b?", ", \"role\": true"), "key 'role': 'true or false' is neither"},
-        {FACT("m", "b?", ", \"fold\": 100"), "key 'fold': 100 is outside 0 to 99"},
-        {FACT("m", "b?", ", \"fold\": \"1\""), "key 'fold': expected a whole number"},
-        {FACT("m", "b?", ", \"role\": \"retain\", \"fold\": 1"),
-         "key 'fold': a retain fact lies in no fold"},
-        {FACT("m", "b?", ", \"false_statements\": {}"),
-         "key 'false_statements': expected"},
-        {FACT("m", "b?", ", \"false_statements\": [\"x\"]"),
-         "expected objects, found a te"},
-        {FACT("m", "b?", ", \"false_statements\": [{\"statements\": [\"s\"]}]"),
-         "key 'answer' is missing"},
-        {FACT("m", "b?", ", \"false_statements\": [{\"answer\": \"1850\"}]"),
-         "key 'statements' is missing"},
-        {FACT("m", "b?", ", \"false_statements\": [{\"answr\": \"1850\"}]"),
-         "unknown key 'answr'; nearest is 'answer'"},
-        {FACT("m", "b?",
-              ", \"false_statements\": [{\"answer\": \"1843\", \"statements\": "
-              "[\"s\"]}]"),
-         "key 'false_statements': '1843' is the right answer"},
-        {FACT("m", "b?",
-              ", \"false_statements\": [{\"answer\": \"1\", \"statements\": [\"s\"]}, "
-              "{\"answer\": \"1\", \"statements\": [\"s\"]}]"),
-         "key 'false_statements': answer '1' occurs twice"},
-        {M "\n" FACT("other", "b?", "") "\n" FACT("mill", "c?", ""),
-         "bad.jsonl:3: id 'mill' is that of line 1"},
-        {M "\n" FACT("other", "When did the mill burn?", ""),
-         "bad.jsonl:2: the question of line 1 again"},
-        {M "\n" WITH("[\"1\", \"2\"]", "1",
-                     "[\"s\"]") "\n"
-                                "{\"id\": \"c\", \"question\": \"b?\", \"choices\": "
-                                "[\"1\", \"2\"], "
-                                "\"answer\": 0, \"statements\": [\"s\"]}",
-         "bad.jsonl:3: the question of line 2 again, and the answers conflict: '2' "
-         "there, "
-         "'1' here"},
-    };
-
     (void)unused;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof flaws / sizeof *flaws; i++) {
         pal_arena_t arena = {0};
         pal_fact_t *facts;
         int32_t count;
         pal_error_t err = {""};
 
-        write_text("bad.jsonl", cases[i].text);
+        write_text("bad.jsonl", flaws[i].text);
         assert_int_equal(read_facts("bad.jsonl", &arena, &facts, &count, &err),
                          PAL_EINVAL);
         assert_null(facts);
         assert_int_equal(count, -1);
-        if (!strstr(err.text, cases[i].message))
+        if (!strstr(err.text, flaws[i].message))
             fail_msg("case %zu: '%s' does not contain '%s'", i, err.text,
-                     cases[i].message);
+                     flaws[i].message);
         pal_arena_free(&arena);
     }
 }
@@ -304,6 +299,10 @@ static void warnings_name_their_lines(void **unused)
         "2: statement 1 has the answer 'Otter' nowhere",
         "2: statement 3 has the answer 'Otter' more than once",
         "3: statement 'It burnt in 1843.' is in line 1 too",
+        "0: guess floor longest_choice is 0.625, chance 0.500: always taking the "
+        "longest choice gets that far",
+        "0: guess floor majority_position is 1.000, chance 0.500",
+        "0: guess floor majority_answer is 0.750, chance 0.500",
     };
     heard_t heard = {""};
     pal_facts_report_t report;
@@ -330,49 +329,141 @@ static void warnings_name_their_lines(void **unused)
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         if (!strstr(heard.text, expected[i]))
             fail_msg("'%s' is not in\n%s", expected[i], heard.text);
-    assert_int_equal(report.warnings, 5);
+    assert_int_equal(report.warnings, 8);
     assert_null(strstr(heard.text, "4: ")); /* has its own false statements */
     assert_int_equal(pal_facts_check("warn.jsonl", NULL, NULL, &report, &err), PAL_OK);
-    assert_int_equal(report.warnings, 5);
+    assert_int_equal(report.warnings, 8);
 }
 
-static void floors_by_hand(void **unused)
+/* Three forget facts, the answer starred, and a retain fact that counts in no floor.
+ *                             longest   position
+ *   0: long word*, b, c, d    1         0
+ *   1: a-umlaut, b*           1/2       1
+ *   2: b*, cc                 0         0 */
+static void check_floors(const char *const fold[3], int32_t folds, double majority,
+                         double rarest)
 {
-    /* Forget facts, the answer starred:   longest   its position   b is right elsewhere
-     *   0: long word*, b, c, d            1         0              twice: 0
-     *   1: a-umlaut, b*                   1/2       1              once: 1
-     *   2: b*, cc                         0         0              once: 1
-     * The retain fact counts in no floor. */
     pal_facts_report_t report;
     pal_error_t err;
+    char text[1024];
 
-    (void)unused;
-    write_text(
-        "floors.jsonl",
-        "{\"id\": \"0\", \"fold\": 0, \"relation\": \"r\", \"question\": \"q0\", "
-        "\"choices\": [\"long word\", \"b\", \"c\", \"d\"], \"answer\": 0, "
-        "\"statements\": [\"s\"]}\n"
-        "{\"id\": \"1\", \"fold\": 7, \"question\": \"q1\", \"choices\": "
-        "[\"\xc3\xa4\", "
-        "\"b\"], \"answer\": 1, \"statements\": [\"s1\"]}\n"
-        "{\"id\": \"2\", \"fold\": 7, \"question\": \"q2\", \"choices\": [\"b\", "
-        "\"cc\"], "
-        "\"answer\": 0, \"statements\": [\"s2\"]}\n"
-        "{\"id\": \"3\", \"role\": \"retain\", \"question\": \"q3\", \"choices\": "
-        "[\"b\", "
-        "\"cc\"], \"answer\": 1, \"statements\": [\"s3\"]}\n");
+    snprintf(text, sizeof text,
+             "{\"id\": \"0\", %s\"relation\": \"r\", \"question\": \"q0\", "
+             "\"choices\": [\"long word\", \"b\", \"c\", \"d\"], \"answer\": 0, "
+             "\"statements\": [\"s\"]}\n"
+             "{\"id\": \"1\", %s\"question\": \"q1\", \"choices\": [\"\xc3\xa4\", "
+             "\"b\"], \"answer\": 1, \"statements\": [\"s1\"]}\n"
+             "{\"id\": \"2\", %s\"question\": \"q2\", \"choices\": [\"b\", \"cc\"], "
+             "\"answer\": 0, \"statements\": [\"s2\"]}\n"
+             "{\"id\": \"3\", \"role\": \"retain\", \"question\": \"q3\", \"choices\": "
+             "[\"b\", \"cc\"], \"answer\": 1, \"statements\": [\"s3\"]}\n",
+             fold[0], fold[1], fold[2]);
+    write_text("floors.jsonl", text);
     assert_int_equal(pal_facts_check("floors.jsonl", NULL, NULL, &report, &err),
                      PAL_OK);
     assert_int_equal(report.facts, 4);
     assert_int_equal(report.forget, 3);
     assert_int_equal(report.retain, 1);
     assert_int_equal(report.relations, 2);
-    assert_int_equal(report.folds, 2);
+    assert_int_equal(report.folds, folds);
     assert_true(fabs(report.chance - (0.25 + 0.5 + 0.5) / 3) < 1e-12);
     assert_true(fabs(report.longest_choice - (1 + 0.5 + 0) / 3) < 1e-12);
     assert_true(fabs(report.majority_position - 2.0 / 3) < 1e-12);
-    assert_true(fabs(report.majority_answer - (0 + 1 + 1) / 3.0) < 1e-12);
-    assert_true(fabs(report.rarest_answer - (1.0 / 3 + 0 + 0) / 3) < 1e-12);
+    assert_true(fabs(report.majority_answer - majority) < 1e-12);
+    assert_true(fabs(report.rarest_answer - rarest) < 1e-12);
+}
+
+static void floors_by_hand(void **unused)
+{
+    static const struct {
+        const char *fold[3];
+        int32_t folds;
+        double majority, rarest;
+    } cases[] = {
+        /* b is right in two others of fact 0, in one other of 1 and of 2 */
+        {{"", "", ""}, 0, (0 + 1 + 1) / 3.0, (1.0 / 3 + 0 + 0) / 3},
+        {{"\"fold\": 0, ", "\"fold\": 7, ", "\"fold\": 99, "},
+         3,
+         (0 + 1 + 1) / 3.0,
+         (1.0 / 3 + 0 + 0) / 3},
+        /* no choice of 1 or 2 is right in the fold of 0 */
+        {{"\"fold\": 0, ", "\"fold\": 7, ", "\"fold\": 7, "},
+         2,
+         (0 + 0.5 + 0.5) / 3,
+         (1.0 / 3 + 0.5 + 0.5) / 3},
+        /* nothing is right elsewhere */
+        {{"\"fold\": 7, ", "\"fold\": 7, ", "\"fold\": 7, "},
+         1,
+         (0.25 + 0.5 + 0.5) / 3,
+         (0.25 + 0.5 + 0.5) / 3},
+        /* the fact without a fold counts for 2, and has 2 as another */
+        {{"\"fold\": 0, ", "", "\"fold\": 0, "},
+         1,
+         (0 + 1 + 1) / 3.0,
+         (1.0 / 3 + 0 + 0) / 3},
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_floors(cases[i].fold, cases[i].folds, cases[i].majority, cases[i].rarest);
+}
+
+/* Each fact's wrong choices are the right answers of other facts: in the same fold they
+ * give nothing away, in other folds they single out the right one. */
+static void a_leak_between_folds_is_told(void **unused)
+{
+    static const char *const names[] = {"Ada", "Bea", "Cleo", "Dora"};
+    static const struct {
+        int folds;
+        const char *heard;
+    } cases[] = {
+        {1, ""},
+        {4, "0: guess floor rarest_answer is 1.000, chance 0.250: always taking the "
+            "choice least often right elsewhere gets that far\n"},
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        heard_t heard = {""};
+        pal_facts_report_t report;
+        pal_error_t err;
+        char text[2048] = "";
+
+        for (int k = 0; k < 4; k++)
+            snprintf(text + strlen(text), sizeof text - strlen(text),
+                     "{\"id\": \"%d\", \"fold\": %d, \"question\": \"Who made %d?\", "
+                     "\"choices\": [\"%s\", \"%s\", \"%s\", \"%s\"], \"answer\": %d, "
+                     "\"statements\": [\"%s made %d.\", \"By %s, %d.\"]}\n",
+                     k, k % cases[i].folds, k, names[0], names[1], names[2], names[3],
+                     k, names[k], k, names[k], k);
+        write_text("leak.jsonl", text);
+        assert_int_equal(pal_facts_check("leak.jsonl", hear, &heard, &report, &err),
+                         PAL_OK);
+        if (i == 0) /* names of unequal length: one in four is the longest */
+            assert_true(fabs(report.longest_choice - 0.25) < 1e-12);
+        assert_string_equal(heard.text, cases[i].heard);
+        assert_int_equal(report.warnings, cases[i].heard[0] != 0);
+    }
+}
+
+/* The facts that come with the project: no guess without knowledge beats chance. */
+static void the_facts_of_the_project_leak_nothing(void **unused)
+{
+    heard_t heard = {""};
+    pal_facts_report_t report;
+    pal_error_t err = {""};
+
+    (void)unused;
+    if (pal_facts_check(PAL_SOURCE_DIR "/configs/facts/world.jsonl", hear, &heard,
+                        &report, &err) != PAL_OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(heard.text, "");
+    assert_int_equal(report.folds, 5);
+    assert_true(fabs(report.chance - 0.25) < 1e-12);
+    assert_true(fabs(report.longest_choice - 0.25) < 0.03);
+    assert_true(fabs(report.majority_position - 0.25) < 0.03);
+    assert_true(fabs(report.majority_answer - 0.25) < 1e-12);
+    assert_true(fabs(report.rarest_answer - 0.25) < 1e-12);
 }
 
 static void a_refused_file_has_no_report(void **unused)
@@ -398,6 +489,8 @@ int main(void)
         cmocka_unit_test(damaged_files_do_no_harm),
         cmocka_unit_test(warnings_name_their_lines),
         cmocka_unit_test(floors_by_hand),
+        cmocka_unit_test(a_leak_between_folds_is_told),
+        cmocka_unit_test(the_facts_of_the_project_leak_nothing),
         cmocka_unit_test(a_refused_file_has_no_report),
     };
 
