@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "bad_config.h"
 #include "config.h"
 #include "document.h"
 
@@ -119,120 +120,6 @@ static void other_ways_to_write(void **unused)
     pal_config_free(&config);
 }
 
-/* Every line of a config around one faulty line or block. */
-#define WORLD "world: {kind: synthetic}\n"
-#define ATTACK "attack: {kind: finetune}\n"
-#define UNLEARN "unlearn: {method: gd}\n"
-#define HEAD "sweep: s\n" WORLD
-
-static const struct {
-    const char *text, *says[4];
-} bad[] = {
-    {"", {"c.yaml:1:", "empty", "sweep"}},
-    {"# only a comment\n", {"c.yaml:1:", "empty"}},
-    {"just words\n", {"c.yaml:1:", "expected 'key: value'"}},
-    {"- sweep\n", {"c.yaml:1:", "not a list"}},
-    {WORLD UNLEARN ATTACK, {"c.yaml:1:", "'sweep' is missing"}},
-    {"sweep: s\n" UNLEARN ATTACK, {"c.yaml:1:", "'world' is missing"}},
-    {HEAD UNLEARN, {"c.yaml:1:", "'attack' is missing"}},
-    {HEAD ATTACK "controls: false\n", {"c.yaml:1:", "'unlearn' is missing"}},
-    {HEAD ATTACK "controls: maybe\n", {"c.yaml:4:", "'maybe'", "true nor false"}},
-    {HEAD ATTACK "controls: [true]\n", {"c.yaml:4:", "'controls'", "one value"}},
-    {HEAD ATTACK "unlern: {method: gd}\n",
-     {"c.yaml:4:", "unknown key 'unlern'", "nearest is 'unlearn'"}},
-    {HEAD ATTACK "zzzzzzzz: 1\n", {"c.yaml:4:", "unknown key 'zzzzzzzz'", "known: sweep"}},
-    {HEAD ATTACK "<<: {a: 1}\n", {"c.yaml:4:", "unknown key '<<'"}},
-    {"sweep: a/b\n" WORLD ATTACK, {"c.yaml:1:", "'a/b'", "letters"}},
-    {"sweep: -a\n" WORLD ATTACK, {"c.yaml:1:", "'-a'"}},
-    {"sweep:\n" WORLD ATTACK, {"c.yaml:1:", "'sweep' has no value"}},
-    {"sweep: s\nsweep: t\n" WORLD ATTACK, {"c.yaml:2:", "'sweep' is given twice"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: 1, lr: 2}\n",
-     {"c.yaml:4:", "'lr' is given twice"}},
-    {HEAD ATTACK "unlearn:\n  - {method: gd,\n     coeficient: 3}\n",
-     {"c.yaml:6:", "'coeficient'", "unlearn block 'gd'", "nearest is 'coefficient'"}},
-    {HEAD ATTACK "unlearn: {method: gd, layer: 3}\n",
-     {"c.yaml:4:", "'layer'", "unlearn block 'gd'"}},
-    {HEAD ATTACK "unlearn: {method: gdd}\n", {"c.yaml:4:", "'gdd'", "nearest is gd"}},
-    {HEAD ATTACK "unlearn: {lr: 1}\n", {"c.yaml:4:", "without the key 'method'"}},
-    {HEAD ATTACK "unlearn: {method: [gd, gd]}\n", {"c.yaml:4:", "'method'", "'gd' twice"}},
-    {HEAD ATTACK "unlearn: {method: []}\n", {"c.yaml:4:", "'method'", "empty list"}},
-    {HEAD ATTACK "unlearn: {method: {a: b}}\n", {"c.yaml:4:", "'method'", "one value"}},
-    {HEAD ATTACK "unlearn: []\n", {"c.yaml:4:", "'unlearn' is an empty list"}},
-    {HEAD ATTACK "unlearn: gd\n", {"c.yaml:4:", "'unlearn'", "block of keys", "a text"}},
-    {HEAD ATTACK "unlearn: [gd]\n", {"c.yaml:4:", "'unlearn'", "block of keys"}},
-    {HEAD ATTACK "unlearn: [[{method: gd}]]\n", {"c.yaml:4:", "'unlearn'", "a list"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: fast}\n",
-     {"c.yaml:4:", "'lr'", "'fast' is not a number"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: 1e-3x}\n", {"c.yaml:4:", "'lr'", "'1e-3x'"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: .nan}\n", {"c.yaml:4:", "'lr'", "'.nan'"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: inf}\n", {"c.yaml:4:", "'lr'", "'inf'"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: 11}\n",
-     {"c.yaml:4:", "'lr'", "11 is outside 0 to 10"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: -1}\n", {"c.yaml:4:", "'lr'", "-1 is outside"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: }\n", {"c.yaml:4:", "'lr' has no value"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: []}\n", {"c.yaml:4:", "'lr'", "empty list"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: [[1]]}\n",
-     {"c.yaml:4:", "'lr'", "not a list"}},
-    {HEAD ATTACK "unlearn:\n  method: gd\n  lr:\n    - 1\n    - 0.5\n    - 10e-1\n",
-     {"c.yaml:6:", "'lr'", "'1' twice"}},
-    {HEAD ATTACK "unlearn: {method: gd, steps: 1.5}\n",
-     {"c.yaml:4:", "'steps'", "1.5 is not a whole number"}},
-    {HEAD ATTACK "unlearn: {method: gd, schedule: cosin}\n",
-     {"c.yaml:4:", "'schedule'", "'cosin' is none of cosine|constant"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: {log: [1e-4, 1e-2]}}\n",
-     {"c.yaml:4:", "'lr'", "{log: [lo, hi, n]}"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: {log: [0, 1, 3]}}\n",
-     {"c.yaml:4:", "'lr'", "0 < lo < hi"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: {log: [1, 0.1, 3]}}\n",
-     {"c.yaml:4:", "'lr'", "0 < lo < hi"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: {log: [0.1, 1, 1]}}\n",
-     {"c.yaml:4:", "'lr'", "n is not a whole number"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: {log: [0.1, 1, 1e9]}}\n",
-     {"c.yaml:4:", "'lr'", "n from 2 to 10000"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: {log: [0.1, 100, 3]}}\n",
-     {"c.yaml:4:", "'lr'", "100 is outside"}},
-    {HEAD ATTACK "unlearn: {method: gd, lr: {lin: [0.1, 1, 3]}}\n",
-     {"c.yaml:4:", "'lr'", "{log: [lo, hi, n]}"}},
-    {HEAD ATTACK "unlearn: {method: gd, steps: {log: [1, 3, 9]}}\n",
-     {"c.yaml:4:", "'steps'", "twice"}},
-    {HEAD ATTACK "unlearn: {method: gd, schedule: {log: [1, 3, 9]}}\n",
-     {"c.yaml:4:", "'schedule'", "takes text"}},
-    {HEAD ATTACK "seed: -1\n", {"c.yaml:4:", "'seed'", "-1 is outside"}},
-    {HEAD ATTACK "seed: 9007199254740993000\n", {"c.yaml:4:", "'seed'"}},
-    {HEAD ATTACK "seed: [1, 2, 01]\n", {"c.yaml:4:", "'seed'", "'1' twice"}},
-    {HEAD ATTACK "seed: {a: 1}\n", {"c.yaml:4:", "'seed'", "{log:"}},
-    {HEAD ATTACK "model: nano\n", {"c.yaml:4:", "'model'", "block of keys"}},
-    {HEAD ATTACK "model: {sise: nano}\n",
-     {"c.yaml:4:", "'sise'", "'model'", "nearest is 'size'"}},
-    {HEAD ATTACK "pretrain: {teach: 1}\n", {"c.yaml:4:", "'teach'", "'pretrain'"}},
-    {HEAD ATTACK "pretrain: {taught: 1.5}\n", {"c.yaml:4:", "'taught'", "outside 0 to 1"}},
-    {"sweep: s\nworld: {facts: 3}\n" ATTACK, {"c.yaml:2:", "without the key 'kind'"}},
-    {"sweep: s\nworld: {kind: sintetic}\n" ATTACK,
-     {"c.yaml:2:", "'sintetic'", "synthetic"}},
-    {"sweep: s\nworld: {kind: facts}\n" ATTACK,
-     {"c.yaml:2:", "world block 'facts'", "needs the key 'file'"}},
-    {"sweep: s\nworld: {kind: facts, file: ''}\n" ATTACK,
-     {"c.yaml:2:", "'file' has no value"}},
-    {"sweep: s\nworld: [{kind: synthetic}, {kind: synthetic}]\n" ATTACK,
-     {"c.yaml:2:", "'world' is one block"}},
-    {HEAD "attack: {kind: finetune, lr: 1e-3, evaluations: 65}\n",
-     {"c.yaml:3:", "'evaluations'", "65 is outside 1 to 64"}},
-    {HEAD "attack: {method: finetune}\n", {"c.yaml:3:", "without the key 'kind'"}},
-    {HEAD "attack: {kind: finetun}\n", {"c.yaml:3:", "'finetun'", "finetune"}},
-    {HEAD ATTACK "unlearn: {method: gd\n", {"c.yaml:5:"}},
-    {HEAD ATTACK "unlearn:\n\t- {method: gd}\n", {"c.yaml:5:"}},
-    {HEAD ATTACK "---\nsweep: t\n", {"c.yaml:5:", "second document"}},
-    {HEAD ATTACK "seed: !!int 3\n", {"c.yaml:4:", "tag"}},
-    {HEAD ATTACK "seed: !mine 3\n", {"c.yaml:4:", "tag '!mine'"}},
-    {HEAD ATTACK "seed: &a 3\nmodel: {words: *a}\n", {"c.yaml:4:", "'&a'", "anchors"}},
-    {HEAD ATTACK "model: {size: *nobody}\n", {"c.yaml:4:", "'*nobody'", "aliases"}},
-    {HEAD ATTACK "? [a]\n: 1\n", {"c.yaml:4:", "a key must be a text"}},
-    {HEAD ATTACK "model: {size: \"na\\0no\"}\n", {"c.yaml:4:", "control character"}},
-    {HEAD ATTACK "model: {size: \"na\\nno\"}\n", {"c.yaml:4:", "line break"}},
-    {HEAD ATTACK "# caf\xe9\n", {"c.yaml:4:", "UTF-8"}},
-    {HEAD ATTACK "# bell \x07\n", {"c.yaml:4:", "control characters", "UTF-8"}},
-};
-
 static void faults_are_refused_by_line_and_key(void **unused)
 {
     pal_config_t config, zero;
@@ -240,12 +127,12 @@ static void faults_are_refused_by_line_and_key(void **unused)
 
     (void)unused;
     memset(&zero, 0, sizeof zero);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(parse(bad[i].text, &config, &err), PAL_EINVAL);
-        for (int j = 0; j < 4 && bad[i].says[j]; j++)
-            if (!strstr(err.text, bad[i].says[j]))
-                fail_msg("'%s' does not say \"%s\" of\n%s", err.text, bad[i].says[j],
-                         bad[i].text);
+    for (size_t i = 0; i < sizeof bad_configs / sizeof *bad_configs; i++) {
+        assert_int_equal(parse(bad_configs[i].text, &config, &err), PAL_EINVAL);
+        for (int j = 0; j < 4 && bad_configs[i].says[j]; j++)
+            if (!strstr(err.text, bad_configs[i].says[j]))
+                fail_msg("'%s' does not say \"%s\" of\n%s", err.text,
+                         bad_configs[i].says[j], bad_configs[i].text);
         assert_memory_equal(&config, &zero, sizeof zero);
     }
 }
@@ -297,8 +184,8 @@ static void hostile_sizes_are_refused(void **unused)
 
     (void)unused;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char *text = repeat(files[i].before, files[i].repeated, files[i].times,
-                            files[i].after);
+        char *text =
+            repeat(files[i].before, files[i].repeated, files[i].times, files[i].after);
 
         assert_int_equal(parse(text, &config, &err), PAL_EINVAL);
         if (!strstr(err.text, files[i].says))
@@ -327,8 +214,8 @@ static void too_many_keys_are_refused(void **unused)
  * sanitizers watch. */
 static void damaged_files_never_crash(void **unused)
 {
-    static const char bytes[] = {0, '\t', '\n', ' ', '"', '&', '*', '-', ':', '[', '{',
-                                 '}', '!', '#', '%', '|', '>', '\xff', '9', 'e'};
+    static const char bytes[] = {0,   '\t', '\n', ' ', '"', '&', '*', '-',    ':', '[',
+                                 '{', '}',  '!',  '#', '%', '|', '>', '\xff', '9', 'e'};
     char text[sizeof example];
     pal_config_t config;
     pal_error_t err;

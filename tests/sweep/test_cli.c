@@ -1,0 +1,210 @@
+/* The program as a person meets it: exit codes, messages, nothing written on refusal. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "bad_config.h"
+
+static char program[4096], folder[] = "/tmp/palimpsest-cli-XXXXXX";
+static char output[1 << 16]; /* of the last command, both streams */
+
+/* Run the program with these arguments in the folder; its exit code. */
+static int run(const char *arguments)
+{
+    char command[8192];
+    FILE *pipe;
+    size_t n;
+    int status;
+
+    snprintf(command, sizeof command, "cd '%s' && '%s' %s 2>&1 </dev/null", folder,
+             program, arguments);
+    pipe = popen(command, "r");
+    assert_non_null(pipe);
+    n = fread(output, 1, sizeof output - 1, pipe);
+    output[n] = 0;
+    status = pclose(pipe);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void assert_says(const char *text)
+{
+    if (!strstr(output, text))
+        fail_msg("does not say '%s' but\n%s", text, output);
+}
+
+static void write_config(const char *text)
+{
+    char path[8192];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/c.yaml", folder);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Entries of the folder. */
+static int count_files(void)
+{
+    DIR *dir = opendir(folder);
+    int n = 0;
+
+    assert_non_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+static const char small[] =
+    "sweep: tiny\n"
+    "world: {kind: synthetic, facts: 15, folds: 3}\n"
+    "seed: [0, 1]\n"
+    "pretrain: {steps: 20}\n"
+    "unlearn: {method: gd, coefficient: [0.5, 0.25], steps: 5}\n"
+    "attack: {kind: finetune, steps: 4, evaluations: 2, lr: [1e-3, 1e-4]}\n";
+
+static void command_lines(void **unused)
+{
+    static const struct {
+        const char *arguments;
+        int code;
+        const char *says[4];
+    } cases[] = {
+        {"", 2, {"palimpsest: a command is missing", "--help"}},
+        {"--help", 0, {"usage: palimpsest COMMAND", "Exit codes", "75", "status"}},
+        {"--version", 0, {"palimpsest 0.", "commit", "compiler", "blas"}},
+        {"statsu x", 2, {"unknown command 'statsu'", "nearest is 'status'"}},
+        {"--verbose", 2, {"unknown command '--verbose'"}},
+        {"plan --help", 0, {"usage: palimpsest plan [OPTIONS] CONFIG", "--ranks N"}},
+        {"run --help", 0, {"usage: palimpsest run", "--output FILE"}},
+        {"status --help", 0, {"usage: palimpsest status", "--json"}},
+        {"show --help", 0, {"usage: palimpsest show", "--json"}},
+        {"list --help", 0, {"usage: palimpsest list"}},
+        {"facts -h", 0, {"usage: palimpsest facts", "import-rtt"}},
+        {"plan", 2, {"plan: missing operand", "CONFIG"}},
+        {"plan a b", 2, {"plan: too many operands"}},
+        {"plan --rnaks 3 a", 2, {"unknown option '--rnaks'", "nearest is '--ranks'"}},
+        {"plan -z a", 2, {"unknown option '-z'", "plan --help"}},
+        {"plan a --ranks", 2, {"option '--ranks' needs a value"}},
+        {"plan a --ranks=0", 2, {"option --ranks", "'0'", "1 to 100000"}},
+        {"plan a -n 2.5", 2, {"option --ranks", "'2.5'"}},
+        {"plan no-such.yaml", 2, {"palimpsest: no-such.yaml: No such file"}},
+        {"run no-such.yaml", 2, {"palimpsest: no-such.yaml: No such file"}},
+        {"run --lease x c.yaml", 2, {"option --lease", "'x'"}},
+        {"status no-such.h5", 2, {"no-such.h5"}},
+        {"show no-such.h5", 2, {"no-such.h5"}},
+        {"list method", 2, {"unknown list 'method'", "nearest is methods"}},
+        {"list methods", 0, {"gd: ", "coefficient", "rmu: ", "layer"}},
+        {"list attacks", 0, {"finetune: ", "holdout", "evaluations"}},
+        {"list worlds", 0, {"synthetic: ", "facts: ", "required"}},
+        {"list models", 0, {"nano", "medium", "width 512", "taught"}},
+        {"list", 0, {"methods (", "attacks (", "worlds (", "models ("}},
+        {"facts chekc x", 2, {"unknown action 'chekc'", "nearest is check"}},
+        {"facts check", 2, {"missing operand"}},
+        {"facts check no-such.jsonl", 2, {"no-such.jsonl"}},
+        {"facts check a -o b", 2, {"--output"}},
+        {"facts import-rtt x", 2, {"--output is missing"}},
+        {"facts import-rtt no-such -o out.jsonl", 2, {"no-such"}},
+    };
+    int before = count_files();
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int code = run(cases[i].arguments);
+
+        if (code != cases[i].code)
+            fail_msg("'%s' ends with %d, not %d:\n%s", cases[i].arguments, code,
+                     cases[i].code, output);
+        for (int j = 0; j < 4 && cases[i].says[j]; j++)
+            assert_says(cases[i].says[j]);
+    }
+    assert_int_equal(count_files(), before);
+}
+
+static void bad_configs_end_with_2_and_write_nothing(void **unused)
+{
+    enum { EVERY = 10 }; /* `run` starts MPI, which takes its time */
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof bad_configs / sizeof *bad_configs; i++) {
+        write_config(bad_configs[i].text);
+        assert_int_equal(run(i % EVERY ? "plan c.yaml" : "run c.yaml"), 2);
+        assert_int_equal(strncmp(output, "palimpsest: c.yaml:", 19), 0);
+        for (int j = 0; j < 4 && bad_configs[i].says[j]; j++)
+            assert_says(bad_configs[i].says[j]);
+        assert_int_equal(count_files(), 1);
+    }
+}
+
+static void what_only_the_world_tells_ends_with_2(void **unused)
+{
+    (void)unused;
+    write_config("sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
+                 "attack:\n  kind: finetune\n  holdout: [1, 3]\n");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(run(i ? "run c.yaml" : "plan c.yaml"), 2);
+        assert_says("c.yaml:5: holdout 3");
+        assert_int_equal(count_files(), 1);
+    }
+}
+
+static void a_plan_says_what_it_takes(void **unused)
+{
+    (void)unused;
+    write_config(small);
+    assert_int_equal(run("plan c.yaml --ranks 3"), 0);
+    assert_says("15 forget facts in 3 folds");
+    assert_says("trials             16\n");
+    assert_says("distinct stages    28\n");
+    assert_says("4 computed for 16 trials, 12 saved");
+    assert_says("8 computed for 16 trials, 8 saved");
+    assert_says("core-hours");
+    assert_says("on 3 ranks");
+    assert_says("MB a rank");
+    assert_says("results/tiny.h5");
+    assert_says("sbatch --nodes=1 --ntasks-per-node=3");
+    assert_says("slurm/sweep.sbatch c.yaml results/tiny.h5");
+    assert_int_equal(count_files(), 1);
+}
+
+static int start(void **unused)
+{
+    (void)unused;
+    if (!getcwd(program, sizeof program - 16) || !mkdtemp(folder))
+        return -1;
+    strcat(program, "/../palimpsest");
+    return access(program, X_OK);
+}
+
+static int end(void **unused)
+{
+    char path[4096];
+
+    (void)unused;
+    snprintf(path, sizeof path, "%s/c.yaml", folder);
+    unlink(path);
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(command_lines),
+        cmocka_unit_test(bad_configs_end_with_2_and_write_nothing),
+        cmocka_unit_test(what_only_the_world_tells_ends_with_2),
+        cmocka_unit_test(a_plan_says_what_it_takes),
+    };
+
+    return cmocka_run_group_tests(tests, start, end);
+}

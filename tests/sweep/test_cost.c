@@ -1,0 +1,139 @@
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cost.h"
+
+static const char text[] =
+    "sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\nmodel: {size: [nano, "
+    "micro]}\n"
+    "seed: [0, 1, 2]\npretrain: {steps: 50}\n"
+    "unlearn: {method: gd, coefficient: [0.5, 0.25], steps: [5, 10]}\n"
+    "attack: {kind: finetune, steps: [4, 8, 16], evaluations: 2}\n";
+
+static pal_config_t config;
+static pal_plan_t plan;
+
+static int start(void **unused)
+{
+    (void)unused;
+    if (pal_config_parse("c.yaml", text, strlen(text), &config, NULL) != PAL_OK)
+        return -1;
+    return pal_plan_create(&config, &plan, NULL);
+}
+
+static int end(void **unused)
+{
+    (void)unused;
+    pal_plan_free(&plan);
+    pal_config_free(&config);
+    return 0;
+}
+
+static double *made_rates(void)
+{
+    double *rates = malloc((size_t)plan.base_count * sizeof *rates);
+
+    assert_non_null(rates);
+    for (int32_t i = 0; i < plan.base_count; i++)
+        rates[i] = strcmp(plan.bases[i].spec.model.size, "nano") ? 2e10 : 1e10;
+    return rates;
+}
+
+/* The longest way from a base to the end of one of its trials. */
+static double longest_chain(const double *rates)
+{
+    double longest = 0;
+
+    for (int32_t i = 0; i < plan.trial_count; i++) {
+        const pal_plan_unlearned_t *row = &plan.unlearned[plan.trials[i].unlearned];
+        double chain =
+            (plan.bases[row->base].flops + row->flops + plan.trials[i].flops) /
+            rates[row->base];
+
+        longest = chain > longest ? chain : longest;
+    }
+    return longest;
+}
+
+static void one_rank_takes_the_sum(void **unused)
+{
+    double *rates = made_rates(), total = pal_cost_total(&plan, rates), seconds = 0;
+
+    (void)unused;
+    assert_int_equal(pal_cost_makespan(&plan, rates, 1, &seconds, NULL), PAL_OK);
+    assert_true(total > 0);
+    assert_true(fabs(seconds - total) < 1e-9 * total);
+    free(rates);
+}
+
+static void more_ranks_are_sooner_within_bounds(void **unused)
+{
+    static const int32_t ranks[] = {2, 3, 8, 100, 5000};
+    double *rates = made_rates(), total = pal_cost_total(&plan, rates), before = total;
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        double seconds = 0, again = 0;
+
+        assert_int_equal(pal_cost_makespan(&plan, rates, ranks[i], &seconds, NULL),
+                         PAL_OK);
+        assert_int_equal(pal_cost_makespan(&plan, rates, ranks[i], &again, NULL),
+                         PAL_OK);
+        assert_true(seconds == again);
+        assert_true(seconds <= before * (1 + 1e-9));
+        assert_true(seconds >= longest_chain(rates) * (1 - 1e-9));
+        assert_true(seconds >= total / ranks[i] * (1 - 1e-9));
+        before = seconds;
+    }
+    free(rates);
+}
+
+static void rates_are_one_for_each_size(void **unused)
+{
+    double *rates = made_rates();
+
+    (void)unused;
+    assert_int_equal(pal_cost_rates(&plan, rates, NULL), PAL_OK);
+    for (int32_t i = 0; i < plan.base_count; i++) {
+        assert_true(isfinite(rates[i]) && rates[i] > 0);
+        for (int32_t j = 0; j < i; j++)
+            if (strcmp(plan.bases[i].spec.model.size, plan.bases[j].spec.model.size) ==
+                0)
+                assert_true(rates[i] == rates[j]);
+    }
+    free(rates);
+}
+
+static void memory_holds_the_largest_model(void **unused)
+{
+    double bytes = pal_cost_memory(&plan);
+    pal_layout_t *layout = NULL;
+
+    (void)unused;
+    for (int32_t i = 0; i < plan.base_count; i++) {
+        assert_int_equal(pal_base_layout(pal_plan_ground(&plan, i), &plan.bases[i].spec,
+                                         &layout, NULL),
+                         PAL_OK);
+        assert_true(bytes > 7.0 * sizeof(float) * (double)layout->count);
+        pal_layout_destroy(layout);
+    }
+    assert_true(bytes < 1e9);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_rank_takes_the_sum),
+        cmocka_unit_test(more_ranks_are_sooner_within_bounds),
+        cmocka_unit_test(rates_are_one_for_each_size),
+        cmocka_unit_test(memory_holds_the_largest_model),
+    };
+
+    return cmocka_run_group_tests(tests, start, end);
+}
