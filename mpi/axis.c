@@ -23,9 +23,9 @@ int pal_scalar_read(pal_reader_t *reader, const char *key, yaml_node_t *node,
         return PAL_REJECT(reader->err, "%s:%d: key '%s' has no value", path,
                           pal_node_line(node), key);
     if (node->data.scalar.length >= PAL_TEXT_MAX)
-        return PAL_REJECT(reader->err, "%s:%d: key '%s': a value of %zu bytes; at most %d",
-                          path, pal_node_line(node), key, node->data.scalar.length,
-                          PAL_TEXT_MAX - 1);
+        return PAL_REJECT(
+            reader->err, "%s:%d: key '%s': a value of %zu bytes; at most %d", path,
+            pal_node_line(node), key, node->data.scalar.length, PAL_TEXT_MAX - 1);
     *text = pal_node_text(node);
     return PAL_OK;
 }
@@ -61,7 +61,8 @@ static int keep_node(pal_reader_t *reader, const pal_param_t *param, yaml_node_t
                           reader->document->path, pal_node_line(node), param->key,
                           pal_node_kind(node));
     rc = pal_scalar_read(reader, param->key, node, &text);
-    return rc == PAL_OK ? keep_value(reader, param, text, pal_node_line(node), kept) : rc;
+    return rc == PAL_OK ? keep_value(reader, param, text, pal_node_line(node), kept)
+                        : rc;
 }
 
 static const char **make_values(pal_reader_t *reader, pal_axis_t *axis, int32_t count)
@@ -94,11 +95,11 @@ static int read_list(pal_reader_t *reader, const pal_param_t *param, yaml_node_t
 static int reject_log(pal_reader_t *reader, const pal_param_t *param, yaml_node_t *node,
                       const char *why)
 {
-    return PAL_REJECT(reader->err,
-                      "%s:%d: key '%s': %s; expected {log: [lo, hi, n]} with 0 < lo < hi "
-                      "and n from 2 to %d",
-                      reader->document->path, pal_node_line(node), param->key, why,
-                      PAL_LOG_POINTS);
+    return PAL_REJECT(
+        reader->err,
+        "%s:%d: key '%s': %s; expected {log: [lo, hi, n]} with 0 < lo < hi "
+        "and n from 2 to %d",
+        reader->document->path, pal_node_line(node), param->key, why, PAL_LOG_POINTS);
 }
 
 /* The list [lo, hi, n], or NULL if the node is no such thing. */
@@ -118,8 +119,8 @@ static yaml_node_t *log_list(pal_reader_t *reader, yaml_node_t *node)
     return list;
 }
 
-static int read_points(pal_reader_t *reader, const pal_param_t *param, yaml_node_t *node,
-                       int32_t *points)
+static int read_points(pal_reader_t *reader, const pal_param_t *param,
+                       yaml_node_t *node, int32_t *points)
 {
     const char *text = pal_node_text(node);
     char *end;
@@ -131,8 +132,8 @@ static int read_points(pal_reader_t *reader, const pal_param_t *param, yaml_node
     return PAL_OK;
 }
 
-static int fill_between(pal_reader_t *reader, const pal_param_t *param, yaml_node_t *node,
-                        const char **values, int32_t count)
+static int fill_between(pal_reader_t *reader, const pal_param_t *param,
+                        yaml_node_t *node, const char **values, int32_t count)
 {
     double lo = strtod(values[0], NULL), hi = strtod(values[count - 1], NULL);
     int rc = PAL_OK;

@@ -19,14 +19,15 @@ typedef struct {
 
 enum { PAL_LOG_POINTS = 10000 };
 
-/* Read the values of `param` from node into *axis. A log axis has its two ends as written
- * and, between them, a geometric progression rounded to six significant digits (whole
- * numbers for a count): short texts that every C library computes alike. */
+/* Read the values of `param` from node into *axis. A log axis has its two ends as
+ * written and, between them, a geometric progression rounded to six significant digits
+ * (whole numbers for a count): short texts that every C library computes alike. */
 PAL_MUST_CHECK
 int pal_axis_read(pal_reader_t *reader, const pal_param_t *param, int32_t line,
                   yaml_node_t *node, pal_axis_t *axis);
 
-/* The only value of an axis that must not vary, as text without a check: `sweep`, `kind`. */
+/* The only value of an axis that must not vary, as text without a check: `sweep`,
+ * `kind`. */
 PAL_MUST_CHECK
 int pal_scalar_read(pal_reader_t *reader, const char *key, yaml_node_t *node,
                     const char **text);

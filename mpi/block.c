@@ -77,7 +77,8 @@ static int reject_key(pal_reader_t *reader, const scope_t *scope, const char *ke
             names[n++] = p->key;
     nearest = pal_nearest(key, names, n);
     if (nearest)
-        return PAL_REJECT(reader->err, "%s:%d: unknown key '%.60s' in %s; nearest is '%s'",
+        return PAL_REJECT(reader->err,
+                          "%s:%d: unknown key '%.60s' in %s; nearest is '%s'",
                           reader->document->path, line, key, scope->title, nearest);
     for (int i = 0; i < n; i++) {
         size_t used = strlen(list);
@@ -110,7 +111,8 @@ static int read_axes(pal_reader_t *reader, const scope_t *scope, yaml_node_t *ma
     return rc;
 }
 
-static int expect_mapping(pal_reader_t *reader, const char *name, const yaml_node_t *node)
+static int expect_mapping(pal_reader_t *reader, const char *name,
+                          const yaml_node_t *node)
 {
     if (node->type == YAML_MAPPING_NODE)
         return PAL_OK;
@@ -151,8 +153,9 @@ static int check_required(pal_reader_t *reader, const scope_t *scope,
     return PAL_OK;
 }
 
-static int read_block(pal_reader_t *reader, const pal_section_t *section, const char *id,
-                      int32_t line, yaml_node_t *mapping, pal_block_t *block)
+static int read_block(pal_reader_t *reader, const pal_section_t *section,
+                      const char *id, int32_t line, yaml_node_t *mapping,
+                      pal_block_t *block)
 {
     size_t pairs = (size_t)pal_node_pairs(mapping);
     pal_axis_t *axes = pal_arena_get(reader->arena, pairs * sizeof *axes);
@@ -160,7 +163,8 @@ static int read_block(pal_reader_t *reader, const pal_section_t *section, const 
     int rc = section->find(id, &scope.tables[1], reader->err);
 
     if (rc != PAL_OK)
-        return pal_context(reader->err, PAL_EINVAL, "%s:%d", reader->document->path, line);
+        return pal_context(reader->err, PAL_EINVAL, "%s:%d", reader->document->path,
+                           line);
     snprintf(scope.title, sizeof scope.title, "%s block '%s'", section->name, id);
     block->id = pal_arena_text(reader->arena, id, strlen(id));
     block->axes = axes;
@@ -224,13 +228,14 @@ static int read_named(pal_reader_t *reader, const pal_section_t *section,
                                 reader->document->path, pal_node_line(name),
                                 section->selector, id);
         if (rc == PAL_OK)
-            rc = read_block(reader, section, id, pal_node_line(name), mapping, &blocks[i]);
+            rc = read_block(reader, section, id, pal_node_line(name), mapping,
+                            &blocks[i]);
     }
     return rc;
 }
 
-int pal_section_read(pal_reader_t *reader, const pal_section_t *section, yaml_node_t *node,
-                     const pal_block_t **out, int32_t *out_count)
+int pal_section_read(pal_reader_t *reader, const pal_section_t *section,
+                     yaml_node_t *node, const pal_block_t **out, int32_t *out_count)
 {
     int32_t items = item_count(node), count = 0;
     pal_block_t *blocks, *next;

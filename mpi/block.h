@@ -14,11 +14,11 @@ typedef struct {
 
 extern const pal_section_t pal_world_section, pal_unlearn_section, pal_attack_section;
 
-/* Read a block or a list of blocks. A block whose selector is a list of names stands for one
- * block each. The blocks live in the reader's arena. */
+/* Read a block or a list of blocks. A block whose selector is a list of names stands
+ * for one block each. The blocks live in the reader's arena. */
 PAL_MUST_CHECK
-int pal_section_read(pal_reader_t *reader, const pal_section_t *section, yaml_node_t *node,
-                     const pal_block_t **blocks, int32_t *count);
+int pal_section_read(pal_reader_t *reader, const pal_section_t *section,
+                     yaml_node_t *node, const pal_block_t **blocks, int32_t *count);
 
 /* Append the axes of the block `name:` with that table to axes[*count ...], which has
  * room for every entry of the table. */

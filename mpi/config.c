@@ -20,7 +20,8 @@ static int out_of_memory(pal_reader_t *reader)
 
 /* --- Top-level keys --- */
 
-/* A config under construction: its base block collects the keys of model, pretrain, seed. */
+/* A config under construction: its base block collects the keys of model, pretrain,
+ * seed. */
 typedef struct {
     pal_reader_t reader;
     pal_config_t *config;
@@ -38,10 +39,11 @@ static int read_sweep(builder_t *builder, yaml_node_t *node, int32_t line)
     if (rc != PAL_OK)
         return rc;
     if (strlen(name) > 64 || name[strspn(name, allowed)] || name[0] == '-')
-        return PAL_REJECT(builder->reader.err,
-                          "%s:%d: key 'sweep': '%.80s' is no name of a file; expected at "
-                          "most 64 letters, digits, '-' and '_', '-' not first",
-                          config->path, line, name);
+        return PAL_REJECT(
+            builder->reader.err,
+            "%s:%d: key 'sweep': '%.80s' is no name of a file; expected at "
+            "most 64 letters, digits, '-' and '_', '-' not first",
+            config->path, line, name);
     config->name = pal_arena_text(&config->arena, name, strlen(name));
     return config->name ? PAL_OK : out_of_memory(&builder->reader);
 }
@@ -65,7 +67,8 @@ static int read_world(builder_t *builder, yaml_node_t *node, int32_t line)
 {
     const pal_block_t *blocks;
     int32_t count;
-    int rc = pal_section_read(&builder->reader, &pal_world_section, node, &blocks, &count);
+    int rc =
+        pal_section_read(&builder->reader, &pal_world_section, node, &blocks, &count);
 
     if (rc != PAL_OK)
         return rc;
@@ -115,14 +118,15 @@ static int read_attack(builder_t *builder, yaml_node_t *node, int32_t line)
                             &builder->config->attack, &builder->config->attack_count);
 }
 
-static const char *const names[] = {"sweep", "world", "model", "seed", "pretrain",
-                                    "unlearn", "attack", "controls"};
+static const char *const names[] = {"sweep",    "world",   "model",  "seed",
+                                    "pretrain", "unlearn", "attack", "controls"};
 static int (*const readers[])(builder_t *, yaml_node_t *, int32_t) = {
     read_sweep,    read_world,   read_model,  read_seed,
     read_pretrain, read_unlearn, read_attack, read_controls};
 enum { NAMES = sizeof names / sizeof *names };
 
-static int read_key(builder_t *builder, const char *key, int32_t line, yaml_node_t *value)
+static int read_key(builder_t *builder, const char *key, int32_t line,
+                    yaml_node_t *value)
 {
     const char *nearest = pal_nearest(key, names, NAMES);
 
@@ -155,18 +159,19 @@ static int check_present(const pal_config_t *config, pal_error_t *err)
         return PAL_REJECT(err, "%s:1: key 'sweep' is missing, as in 'sweep: my-sweep'",
                           config->path);
     if (!config->world.id)
-        return PAL_REJECT(err,
-                          "%s:1: key 'world' is missing, as in 'world: {kind: synthetic}'",
-                          config->path);
+        return PAL_REJECT(
+            err, "%s:1: key 'world' is missing, as in 'world: {kind: synthetic}'",
+            config->path);
     if (!config->attack_count)
-        return PAL_REJECT(err,
-                          "%s:1: key 'attack' is missing, as in 'attack: {kind: finetune}'",
-                          config->path);
+        return PAL_REJECT(
+            err, "%s:1: key 'attack' is missing, as in 'attack: {kind: finetune}'",
+            config->path);
     if (!config->unlearn_count && !config->controls)
-        return PAL_REJECT(err,
-                          "%s:1: key 'unlearn' is missing and 'controls' is false: nothing "
-                          "to attack",
-                          config->path);
+        return PAL_REJECT(
+            err,
+            "%s:1: key 'unlearn' is missing and 'controls' is false: nothing "
+            "to attack",
+            config->path);
     return PAL_OK;
 }
 
@@ -244,7 +249,8 @@ int pal_file_read(const char *path, char **text, size_t *length, pal_error_t *er
     else if (ferror(file))
         rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
     else if (n > PAL_CONFIG_MAX)
-        rc = PAL_REJECT(err, "%s:1: a config has at most %d bytes", path, PAL_CONFIG_MAX);
+        rc = PAL_REJECT(err, "%s:1: a config has at most %d bytes", path,
+                        PAL_CONFIG_MAX);
     fclose(file);
     if (rc != PAL_OK) {
         free(bytes);

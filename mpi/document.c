@@ -6,7 +6,8 @@
 
 int32_t pal_node_pairs(const yaml_node_t *mapping)
 {
-    return (int32_t)(mapping->data.mapping.pairs.top - mapping->data.mapping.pairs.start);
+    return (int32_t)(mapping->data.mapping.pairs.top -
+                     mapping->data.mapping.pairs.start);
 }
 
 static yaml_node_t *node_at(pal_document_t *document, int index)
@@ -14,12 +15,14 @@ static yaml_node_t *node_at(pal_document_t *document, int index)
     return yaml_document_get_node(&document->yaml, index);
 }
 
-const char *pal_node_key(pal_document_t *document, const yaml_node_t *mapping, int32_t i)
+const char *pal_node_key(pal_document_t *document, const yaml_node_t *mapping,
+                         int32_t i)
 {
     return pal_node_text(node_at(document, mapping->data.mapping.pairs.start[i].key));
 }
 
-int32_t pal_node_key_line(pal_document_t *document, const yaml_node_t *mapping, int32_t i)
+int32_t pal_node_key_line(pal_document_t *document, const yaml_node_t *mapping,
+                          int32_t i)
 {
     return pal_node_line(node_at(document, mapping->data.mapping.pairs.start[i].key));
 }
@@ -77,19 +80,20 @@ static int32_t line_at(const char *text, size_t length, size_t offset)
     return line;
 }
 
-static int reject_syntax(const char *path, const yaml_parser_t *parser, const char *text,
-                         size_t length, pal_error_t *err)
+static int reject_syntax(const char *path, const yaml_parser_t *parser,
+                         const char *text, size_t length, pal_error_t *err)
 {
     const char *problem = parser->problem ? parser->problem : "not YAML";
 
     if (parser->error == YAML_MEMORY_ERROR)
         return PAL_FAIL(err, PAL_ENOMEM, "%s: out of memory", path);
     if (parser->error == YAML_READER_ERROR)
-        return PAL_REJECT(err, "%s:%d: %s (byte %zu); the file must be UTF-8 text", path,
-                          line_at(text, length, parser->problem_offset), problem,
+        return PAL_REJECT(err, "%s:%d: %s (byte %zu); the file must be UTF-8 text",
+                          path, line_at(text, length, parser->problem_offset), problem,
                           parser->problem_offset);
-    return PAL_REJECT(err, "%s:%zu: %s%s%s", path, parser->problem_mark.line + 1, problem,
-                      parser->context ? ", " : "", parser->context ? parser->context : "");
+    return PAL_REJECT(err, "%s:%zu: %s%s%s", path, parser->problem_mark.line + 1,
+                      problem, parser->context ? ", " : "",
+                      parser->context ? parser->context : "");
 }
 
 /* What the first pass has seen. */
@@ -107,11 +111,13 @@ static int check_node(const scan_t *scan, const yaml_event_t *event, const void 
         return PAL_REJECT(err, "%s:%zu: a second document; a config is one", scan->path,
                           line);
     if (scan->depth > DEEPEST)
-        return PAL_REJECT(err, "%s:%zu: nested deeper than any config", scan->path, line);
+        return PAL_REJECT(err, "%s:%zu: nested deeper than any config", scan->path,
+                          line);
     if (anchor)
-        return PAL_REJECT(err, "%s:%zu: '%s%.60s': anchors and aliases are not supported; "
-                          "write the value out", scan->path, line,
-                          event->type == YAML_ALIAS_EVENT ? "*" : "&",
+        return PAL_REJECT(err,
+                          "%s:%zu: '%s%.60s': anchors and aliases are not supported; "
+                          "write the value out",
+                          scan->path, line, event->type == YAML_ALIAS_EVENT ? "*" : "&",
                           (const char *)anchor);
     if (tag)
         return PAL_REJECT(err, "%s:%zu: tag '%.60s' has no meaning here; leave it out",
@@ -138,8 +144,8 @@ static int check_event(scan_t *scan, const yaml_event_t *event, pal_error_t *err
         scan->depth--;
         return PAL_OK;
     case YAML_SCALAR_EVENT:
-        return check_node(scan, event, event->data.scalar.anchor, event->data.scalar.tag,
-                          err);
+        return check_node(scan, event, event->data.scalar.anchor,
+                          event->data.scalar.tag, err);
     case YAML_ALIAS_EVENT:
         return check_node(scan, event, event->data.alias.anchor, NULL, err);
     default:
@@ -157,8 +163,8 @@ static int begin_parser(yaml_parser_t *parser, const char *path, const char *tex
     return PAL_OK;
 }
 
-/* Loading takes time and memory that grow without bound in the depth, the anchors and the
- * aliases of a file; so these are looked at first. */
+/* Loading takes time and memory that grow without bound in the depth, the anchors and
+ * the aliases of a file; so these are looked at first. */
 static int check_syntax(const char *path, const char *text, size_t length,
                         pal_error_t *err)
 {
@@ -181,8 +187,8 @@ static int check_syntax(const char *path, const char *text, size_t length,
     }
     yaml_parser_delete(&parser);
     if (rc == PAL_OK && scan.documents == 0)
-        rc = PAL_REJECT(err, "%s:1: the file is empty; a config starts with 'sweep: NAME'",
-                        path);
+        rc = PAL_REJECT(
+            err, "%s:1: the file is empty; a config starts with 'sweep: NAME'", path);
     return rc;
 }
 
@@ -202,23 +208,25 @@ static int check_scalar(pal_document_t *document, const yaml_node_t *node,
     return PAL_OK;
 }
 
-static int check_keys(pal_document_t *document, const yaml_node_t *node, pal_error_t *err)
+static int check_keys(pal_document_t *document, const yaml_node_t *node,
+                      pal_error_t *err)
 {
     int32_t pairs = pal_node_pairs(node);
 
     if (pairs > 1000)
-        return PAL_REJECT(err, "%s:%d: a block of %d keys; at most 1000", document->path,
-                          pal_node_line(node), pairs);
+        return PAL_REJECT(err, "%s:%d: a block of %d keys; at most 1000",
+                          document->path, pal_node_line(node), pairs);
     for (int32_t i = 0; i < pairs; i++) {
         yaml_node_t *key = node_at(document, node->data.mapping.pairs.start[i].key);
 
         if (key->type != YAML_SCALAR_NODE)
-            return PAL_REJECT(err, "%s:%d: a key must be a text, not %s", document->path,
-                              pal_node_line(key), pal_node_kind(key));
+            return PAL_REJECT(err, "%s:%d: a key must be a text, not %s",
+                              document->path, pal_node_line(key), pal_node_kind(key));
         for (int32_t j = 0; j < i; j++)
             if (strcmp(pal_node_key(document, node, j), pal_node_text(key)) == 0)
                 return PAL_REJECT(err, "%s:%d: key '%.60s' is given twice",
-                                  document->path, pal_node_line(key), pal_node_text(key));
+                                  document->path, pal_node_line(key),
+                                  pal_node_text(key));
     }
     return PAL_OK;
 }

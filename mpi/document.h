@@ -1,8 +1,8 @@
 /* document.h -- one YAML document, checked for what every config must obey.
  *
- * The root is a mapping and no second document follows; mappings have scalar keys without
- * repetition; scalars are UTF-8 without control characters; nothing has a tag or is an
- * alias. What reads a config (axis.c, block.c, config.c) need not look again.
+ * The root is a mapping and no second document follows; mappings have scalar keys
+ * without repetition; scalars are UTF-8 without control characters; nothing has a tag
+ * or is an alias. What reads a config (axis.c, block.c, config.c) need not look again.
  */
 #ifndef PAL_MPI_DOCUMENT_H
 #define PAL_MPI_DOCUMENT_H
@@ -31,8 +31,10 @@ yaml_node_t *pal_document_root(pal_document_t *document);
 
 /* Pairs of a mapping: how many, key text (and its line) and value node of pair i. */
 int32_t pal_node_pairs(const yaml_node_t *mapping);
-const char *pal_node_key(pal_document_t *document, const yaml_node_t *mapping, int32_t i);
-int32_t pal_node_key_line(pal_document_t *document, const yaml_node_t *mapping, int32_t i);
+const char *pal_node_key(pal_document_t *document, const yaml_node_t *mapping,
+                         int32_t i);
+int32_t pal_node_key_line(pal_document_t *document, const yaml_node_t *mapping,
+                          int32_t i);
 yaml_node_t *pal_node_value(pal_document_t *document, const yaml_node_t *mapping,
                             int32_t i);
 

@@ -30,8 +30,8 @@ typedef struct {
     void *state;
 } target_t;
 
-/* Set both targets to their defaults and to combination i of the block, the last key being
- * the fastest digit of i. */
+/* Set both targets to their defaults and to combination i of the block, the last key
+ * being the fastest digit of i. */
 static int fill(const pal_block_t *block, int64_t i, const target_t *targets, int n,
                 pal_error_t *err)
 {
@@ -116,7 +116,8 @@ static int make_worlds(const pal_config_t *config, pal_arena_t *arena, pal_grid_
 {
     int rc = PAL_OK;
 
-    grid->worlds = pal_arena_get(arena, (size_t)grid->world_count * sizeof *grid->worlds);
+    grid->worlds =
+        pal_arena_get(arena, (size_t)grid->world_count * sizeof *grid->worlds);
     if (!grid->worlds)
         return PAL_FAIL(err, PAL_ENOMEM, "%d worlds", grid->world_count);
     for (int32_t i = 0; rc == PAL_OK && i < grid->world_count; i++)
@@ -137,8 +138,8 @@ static int make_bases(const pal_config_t *config, pal_arena_t *arena, pal_grid_t
     return rc;
 }
 
-/* 1 if the sweep gets this method without asking: the first control of its role, if no block
- * has one of that role. */
+/* 1 if the sweep gets this method without asking: the first control of its role, if no
+ * block has one of that role. */
 static int is_added_control(const pal_config_t *config, int method)
 {
     pal_method_role_t role = pal_method_at(method)->role;
@@ -156,14 +157,14 @@ static int is_added_control(const pal_config_t *config, int method)
     return 1;
 }
 
-static int make_unlearn(const pal_config_t *config, pal_arena_t *arena, pal_grid_t *grid,
-                        pal_error_t *err)
+static int make_unlearn(const pal_config_t *config, pal_arena_t *arena,
+                        pal_grid_t *grid, pal_error_t *err)
 {
     int32_t n = 0;
     int rc = PAL_OK;
 
-    grid->unlearn = pal_arena_get(arena,
-                                  (size_t)grid->unlearn_count * sizeof *grid->unlearn);
+    grid->unlearn =
+        pal_arena_get(arena, (size_t)grid->unlearn_count * sizeof *grid->unlearn);
     if (!grid->unlearn)
         return PAL_FAIL(err, PAL_ENOMEM, "%d unlearned models", grid->unlearn_count);
     for (int m = 0; rc == PAL_OK && m < pal_method_count(); m++)
@@ -183,15 +184,16 @@ static int make_unlearn(const pal_config_t *config, pal_arena_t *arena, pal_grid
 }
 
 /* Blocks may ask for the same attack; it is kept once. */
-static int make_attacks(const pal_config_t *config, pal_arena_t *arena, pal_grid_t *grid,
-                        pal_error_t *err)
+static int make_attacks(const pal_config_t *config, pal_arena_t *arena,
+                        pal_grid_t *grid, pal_error_t *err)
 {
     static const pal_key_t no_parent;
     pal_keymap_t known = {0};
     int32_t n = 0;
     int rc = PAL_OK;
 
-    grid->attacks = pal_arena_get(arena, (size_t)grid->attack_count * sizeof *grid->attacks);
+    grid->attacks =
+        pal_arena_get(arena, (size_t)grid->attack_count * sizeof *grid->attacks);
     if (!grid->attacks)
         return PAL_FAIL(err, PAL_ENOMEM, "%d attacks", grid->attack_count);
     for (int32_t b = 0; b < config->attack_count; b++) {

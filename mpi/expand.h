@@ -17,15 +17,15 @@ typedef struct {
     int32_t line; /* of `holdout` if it is given */
 } pal_grid_attack_t;
 
-/* Every combination in config order: blocks in order, in a block the last key fastest. The
- * controls come first. A trial is asked for by one of each list. */
+/* Every combination in config order: blocks in order, in a block the last key fastest.
+ * The controls come first. A trial is asked for by one of each list. */
 typedef struct {
     pal_world_spec_t *worlds;
     pal_base_spec_t *bases;
     pal_grid_unlearn_t *unlearn;
     pal_grid_attack_t *attacks; /* without repetition */
     int32_t world_count, base_count, unlearn_count, attack_count;
-    int64_t asked;              /* trials, repetitions included */
+    int64_t asked; /* trials, repetitions included */
 } pal_grid_t;
 
 /* All in the arena. PAL_EINVAL: more than PAL_GRID_MAX trials. */

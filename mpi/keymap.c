@@ -5,7 +5,7 @@
 
 enum { SMALLEST = 64 };
 
-/* The slot that has the key, or the free one where it belongs. Keys are hashes already. */
+/* The slot that has the key, or the free one where it belongs. Keys are hashes. */
 static pal_keymap_slot_t *probe(const pal_keymap_t *map, pal_key_t key)
 {
     uint64_t at;
@@ -26,7 +26,8 @@ int32_t pal_keymap_find(const pal_keymap_t *map, pal_key_t key)
 
 static int grow(pal_keymap_t *map, pal_error_t *err)
 {
-    pal_keymap_t grown = {.size = map->size ? 2 * map->size : SMALLEST, .used = map->used};
+    pal_keymap_t grown = {.size = map->size ? 2 * map->size : SMALLEST,
+                          .used = map->used};
 
     grown.slots = malloc((size_t)grown.size * sizeof *grown.slots);
     if (!grown.slots)

@@ -45,7 +45,8 @@ static int reserve(void **items, size_t size, int64_t count, int64_t *room,
 
 /* --- Worlds --- */
 
-/* The specs are good on this ground, or a message says where in the config they are not. */
+/* The specs are good on this ground, or a message says where in the config they are
+ * not. */
 static int check_ground(const builder_t *builder, const pal_ground_t *ground)
 {
     const pal_grid_t *grid = &builder->grid;
@@ -85,8 +86,8 @@ static int add_world(builder_t *builder, const pal_world_spec_t *spec, int64_t w
     return check_ground(builder, &world->ground);
 }
 
-/* Make the world of a spec with that vocabulary unless it was made for another base. Worlds
- * of one spec stand together at the end. */
+/* Make the world of a spec with that vocabulary unless it was made for another base.
+ * Worlds of one spec stand together at the end. */
 static int find_world(builder_t *builder, const pal_world_spec_t *spec, int32_t first,
                       int64_t words, int32_t *row)
 {
@@ -107,8 +108,8 @@ static int make_world_room(builder_t *builder)
     for (int32_t i = 0; i < base->count; i++)
         if (strcmp(base->axes[i].key, "words") == 0)
             room *= base->axes[i].count;
-    builder->plan->worlds = pal_arena_get(&builder->plan->arena,
-                                          (size_t)room * sizeof(pal_plan_world_t));
+    builder->plan->worlds =
+        pal_arena_get(&builder->plan->arena, (size_t)room * sizeof(pal_plan_world_t));
     if (!builder->plan->worlds)
         return PAL_FAIL(builder->err, PAL_ENOMEM, "%lld worlds", (long long)room);
     return PAL_OK;
@@ -142,8 +143,8 @@ static int add_class(builder_t *builder, int32_t world, const pal_base_spec_t *s
                      &builder->class_room, builder->err);
     if (rc != PAL_OK)
         return rc;
-    made.unlearn = malloc((size_t)(grid->unlearn_count + grid->attack_count) *
-                          sizeof(double));
+    made.unlearn =
+        malloc((size_t)(grid->unlearn_count + grid->attack_count) * sizeof(double));
     if (!made.unlearn)
         return PAL_FAIL(builder->err, PAL_ENOMEM, "costs of a plan");
     made.attack = made.unlearn + grid->unlearn_count;
@@ -155,8 +156,9 @@ static int add_class(builder_t *builder, int32_t world, const pal_base_spec_t *s
     return PAL_OK;
 }
 
-/* Index of the class of a base spec, which lives as long as the builder; < 0: an error. */
-static int32_t find_class(builder_t *builder, int32_t world, const pal_base_spec_t *spec)
+/* Index of the class of a base spec (as lasting as the builder); < 0: an error. */
+static int32_t find_class(builder_t *builder, int32_t world,
+                          const pal_base_spec_t *spec)
 {
     int rc;
 
@@ -202,7 +204,8 @@ static int add_unlearned(builder_t *builder, int32_t base, int32_t entry,
 {
     pal_plan_t *plan = builder->plan;
     pal_unlearn_spec_t *spec = &builder->grid.unlearn[entry].spec;
-    pal_plan_unlearned_t row = {.spec = spec, .base = base, .flops = class->unlearn[entry]};
+    pal_plan_unlearned_t row = {
+        .spec = spec, .base = base, .flops = class->unlearn[entry]};
     int rc;
 
     row.key = pal_unlearn_key(plan->bases[base].key, spec);
@@ -287,8 +290,8 @@ static int add_all(builder_t *builder)
         int32_t first = builder->plan->world_count, world;
 
         for (int32_t b = 0; rc == PAL_OK && b < grid->base_count; b++) {
-            rc = find_world(builder, &grid->worlds[w], first, grid->bases[b].model.words,
-                            &world);
+            rc = find_world(builder, &grid->worlds[w], first,
+                            grid->bases[b].model.words, &world);
             if (rc == PAL_OK)
                 rc = add_models(builder, world, &grid->bases[b]);
         }
@@ -301,13 +304,13 @@ static int set_attack_settings(builder_t *builder)
     pal_plan_t *plan = builder->plan;
 
     plan->attack_count = builder->grid.attack_count;
-    plan->attack_settings = pal_arena_get(&plan->arena, (size_t)plan->attack_count *
-                                                            sizeof(char *));
+    plan->attack_settings =
+        pal_arena_get(&plan->arena, (size_t)plan->attack_count * sizeof(char *));
     if (!plan->attack_settings)
         return PAL_FAIL(builder->err, PAL_ENOMEM, "settings of attacks");
     for (int32_t a = 0; a < plan->attack_count; a++) {
-        plan->attack_settings[a] = pal_plan_attack_text(plan,
-                                                        &builder->grid.attacks[a].spec);
+        plan->attack_settings[a] =
+            pal_plan_attack_text(plan, &builder->grid.attacks[a].spec);
         if (!plan->attack_settings[a])
             return PAL_FAIL(builder->err, PAL_ENOMEM, "settings of attacks");
     }
@@ -324,7 +327,8 @@ static void set_widths(pal_plan_t *plan, const pal_grid_t *grid)
     }
     for (int32_t w = 0; w < plan->world_count; w++) {
         const pal_ground_t *ground = &plan->worlds[w].ground;
-        int32_t forget = (ground->forget + 7) / 8, fold = (ground->largest_fold + 7) / 8;
+        int32_t forget = (ground->forget + 7) / 8,
+                fold = (ground->largest_fold + 7) / 8;
 
         if (forget > plan->forget_bytes)
             plan->forget_bytes = forget;

@@ -95,7 +95,8 @@ const char *pal_plan_setting(pal_plan_t *plan, int32_t row)
 
 const char *pal_plan_attack_setting(pal_plan_t *plan, int32_t trial)
 {
-    const pal_plan_unlearned_t *unlearned = &plan->unlearned[plan->trials[trial].unlearned];
+    const pal_plan_unlearned_t *unlearned =
+        &plan->unlearned[plan->trials[trial].unlearned];
 
     return plan->attack_settings[trial - unlearned->first];
 }

@@ -1,4 +1,5 @@
-/* plan_text.h -- specs as "key=value ..." lines, in the plan's arena; NULL: out of memory. */
+/* plan_text.h -- specs as "key=value ..." lines, in the plan's arena; NULL: out of
+ * memory. */
 #ifndef PAL_MPI_PLAN_TEXT_H
 #define PAL_MPI_PLAN_TEXT_H
 

@@ -73,7 +73,8 @@ static void assert_sound(const pal_plan_t *plan)
             assert_int_equal(plan->trials[t].unlearned, i);
             assert_true(plan->trials[t].flops > 0);
             assert_int_equal(pal_keymap_find(&keys, plan->trials[t].key), -1);
-            assert_int_equal(pal_keymap_add(&keys, plan->trials[t].key, t, NULL), PAL_OK);
+            assert_int_equal(pal_keymap_add(&keys, plan->trials[t].key, t, NULL),
+                             PAL_OK);
         }
     }
     assert_int_equal(next, plan->trial_count);
@@ -118,8 +119,9 @@ static void rows_are_in_config_order(void **unused)
     const pal_plan_t *plan = &made.plan;
 
     (void)unused;
-    make(HEAD "model: {size: [nano, micro]}\nseed: [7, 3]\ncontrols: false\n"
-              "unlearn: [{method: ria, lr: [1, 2], steps: [5, 6]}, {method: gd}]\n" ATTACK,
+    make(HEAD
+         "model: {size: [nano, micro]}\nseed: [7, 3]\ncontrols: false\n"
+         "unlearn: [{method: ria, lr: [1, 2], steps: [5, 6]}, {method: gd}]\n" ATTACK,
          &made);
     assert_sound(plan);
     assert_int_equal(plan->base_count, 4);
@@ -325,9 +327,11 @@ static void what_tables_cannot_see_is_refused(void **unused)
         {HEAD "attack: {kind: finetune, lr: {log: [1e-4, 1, 5000]}}\n"
               "unlearn: {method: gd, lr: {log: [1e-4, 1, 5000]}}\n",
          {"c.yaml:3:", "trials", "at most 16777216"}},
-        {HEAD "seed: {log: [1e6, 1e15, 9999]}\nmodel: {words: {log: [100, 1e6, 100]}}\n" ATTACK
-              "unlearn: {method: gd, lr: {log: [1e-4, 1, 9999]}, decay: {log: [1e-4, 1, "
-              "9999]}, coefficient: {log: [1e-4, 1, 9999]}, clip: {log: [1, 1e9, 9999]}}\n",
+        {HEAD
+         "seed: {log: [1e6, 1e15, 9999]}\nmodel: {words: {log: [100, 1e6, "
+         "100]}}\n" ATTACK
+         "unlearn: {method: gd, lr: {log: [1e-4, 1, 9999]}, decay: {log: [1e-4, 1, "
+         "9999]}, coefficient: {log: [1e-4, 1, 9999]}, clip: {log: [1, 1e9, 9999]}}\n",
          {"c.yaml:5:", "trials", "at most"}},
     };
 
