@@ -45,7 +45,7 @@ includes()
         }
     }
     /# *include/ {
-        only("mpi.h", "^mpi/"); only("hdf5.h", "^mpi/store"); only("hwloc.h", "^mpi/place")
+        only("mpi.h", "^(mpi|tests/sweep)/"); only("hdf5.h", "^mpi/store"); only("hwloc.h", "^mpi/place")
         only("cblas.h", "^src/kernel/"); only("yaml.h", "^mpi/"); only("cmocka.h", "^tests/")
     }
     END { exit bad }'
