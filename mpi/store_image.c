@@ -170,13 +170,14 @@ static int make_column(hid_t file, pal_plan_t *plan, const pal_column_t *column,
         rc = PAL_FAIL(err, PAL_ENOMEM, "%zu bytes for the column %s", bytes, column->name);
         goto out;
     }
-    rc = PAL_FAIL(err, PAL_EIO, "HDF5 could not make the column %s/%s",
-                  pal_table_path(column->table), column->name);
     if ((type = column_type(column, width)) < 0 ||
         (space = H5Screate_simple(several ? 2 : 1, dims, NULL)) < 0 ||
         (dataset = make_dataset(file, column, type, space)) < 0 ||
-        H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+        H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+        rc = PAL_FAIL(err, PAL_EIO, "HDF5 could not make the column %s/%s",
+                      pal_table_path(column->table), column->name);
         goto out;
+    }
     span->offset = rows > 0 ? (int64_t)H5Dget_offset(dataset) : 0;
     span->width = width;
     rc = add_attribute(dataset, "units", column->unit, err);

@@ -1,0 +1,235 @@
+/* sweep_sim.c -- a whole sweep without training: results follow from the keys, stages take
+ * as long as told. For tests of what MPI, kills and rank counts do to a results file.
+ *
+ *   sweep_sim FILE [seeds=N] [coefficients=N] [ms=N] [lease=S] [trouble=1] [quiet=1]
+ *
+ * ms: milliseconds a trial takes. trouble: some models and trials fail or diverge. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mpi.h>
+
+#include "made_plan.h"
+#include "made_result.h"
+#include "sweep.h"
+
+static double trial_ms = 5;
+static int trouble;
+
+typedef struct {
+    pal_plan_t *plan;
+    const char *cache;
+    const atomic_int *stop;
+    int32_t base, unlearned; /* held */
+} sim_t;
+
+static int sim_create(pal_plan_t *plan, const char *cache, const atomic_int *stop,
+                      void **lab, pal_error_t *err)
+{
+    sim_t *sim = calloc(1, sizeof *sim);
+
+    if (!sim)
+        return PAL_FAIL(err, PAL_ENOMEM, "a lab");
+    *sim = (sim_t){plan, cache, stop, -1, -1};
+    *lab = sim;
+    return PAL_OK;
+}
+
+static void sim_destroy(void *lab)
+{
+    free(lab);
+}
+
+static int take_time(const sim_t *sim, double ms, pal_error_t *err)
+{
+    for (double left = ms; left > 0; left -= 1) {
+        double step = left < 1 ? left : 1;
+        const struct timespec pause = {0, (long)(step * 1e6)};
+
+        if (atomic_load(sim->stop))
+            return PAL_FAIL(err, PAL_ESTOP, "stopped");
+        nanosleep(&pause, NULL);
+    }
+    return PAL_OK;
+}
+
+/* One in `odds` keys has the trouble. */
+static int troubled(pal_key_t key, const char *name, uint32_t odds)
+{
+    pal_rng_t rng;
+
+    pal_rng_init(&rng, key, name);
+    return trouble && pal_rng_below(&rng, odds) == 0;
+}
+
+static int meet_trouble(pal_key_t key, uint32_t odds, pal_error_t *err)
+{
+    if (troubled(key, "fails", odds))
+        return PAL_FAIL(err, PAL_ENOMEM, "made to fail");
+    if (troubled(key, "diverges", odds))
+        return PAL_FAIL(err, PAL_EDIVERGE, "made to diverge");
+    return PAL_OK;
+}
+
+static void cache_name(const pal_plan_t *plan, const char *cache, int32_t row, char *name,
+                       size_t n)
+{
+    char key[PAL_KEY_TEXT];
+
+    pal_key_text(plan->bases[row].key, key);
+    snprintf(name, n, "%s/%s.sim", cache, key);
+}
+
+static int sim_base(void *lab, int32_t row, pal_model_result_t *result, pal_error_t *err)
+{
+    sim_t *sim = lab;
+    pal_key_t key = sim->plan->bases[row].key;
+    char name[4096], temporary[4200];
+    FILE *file;
+    int rc = take_time(sim, 4 * trial_ms, err);
+
+    if (rc == PAL_OK)
+        rc = meet_trouble(key, 6, err);
+    if (rc != PAL_OK)
+        return rc;
+    made_model(sim->plan, key, result);
+    cache_name(sim->plan, sim->cache, row, name, sizeof name);
+    snprintf(temporary, sizeof temporary, "%s.%ld.tmp", name, (long)getpid());
+    file = fopen(temporary, "wb");
+    if (!file || fwrite(&key, sizeof key, 1, file) != 1 || fclose(file) != 0 ||
+        rename(temporary, name) != 0)
+        return PAL_FAIL(err, PAL_EIO, "cannot write %s", name);
+    sim->base = row;
+    return PAL_OK;
+}
+
+static int sim_load(void *lab, int32_t row, pal_error_t *err)
+{
+    sim_t *sim = lab;
+    char name[4096];
+    pal_key_t key;
+    FILE *file;
+    int good;
+
+    cache_name(sim->plan, sim->cache, row, name, sizeof name);
+    file = fopen(name, "rb");
+    if (!file)
+        return PAL_FAIL(err, PAL_ENOENT, "no %s", name);
+    good = fread(&key, sizeof key, 1, file) == 1 &&
+           pal_key_equal(key, sim->plan->bases[row].key);
+    fclose(file);
+    if (!good)
+        return PAL_FAIL(err, PAL_EINVAL, "%s is damaged", name);
+    sim->base = row;
+    return PAL_OK;
+}
+
+static int sim_cached(const pal_plan_t *plan, const char *cache, int32_t row)
+{
+    char name[4096];
+
+    cache_name(plan, cache, row, name, sizeof name);
+    return access(name, R_OK) == 0;
+}
+
+static int sim_unlearn(void *lab, int32_t row, pal_model_result_t *result,
+                       pal_error_t *err)
+{
+    sim_t *sim = lab;
+    pal_key_t key = sim->plan->unlearned[row].key;
+    int rc;
+
+    if (sim->base != sim->plan->unlearned[row].base)
+        return PAL_FAIL(err, PAL_EINVAL, "not the base of %d", row);
+    rc = take_time(sim, 2 * trial_ms, err);
+    if (rc == PAL_OK)
+        rc = meet_trouble(key, 12, err);
+    if (rc != PAL_OK)
+        return rc;
+    made_model(sim->plan, key, result);
+    sim->unlearned = row;
+    return PAL_OK;
+}
+
+static int sim_trial(void *lab, int32_t row, pal_trial_result_t *result, pal_error_t *err)
+{
+    sim_t *sim = lab;
+    pal_key_t key = sim->plan->trials[row].key;
+    int rc;
+
+    if (sim->unlearned != sim->plan->trials[row].unlearned)
+        return PAL_FAIL(err, PAL_EINVAL, "not the model of %d", row);
+    rc = take_time(sim, trial_ms, err);
+    if (rc == PAL_OK)
+        rc = meet_trouble(key, 20, err);
+    if (rc == PAL_OK)
+        made_trial(sim->plan, key, result);
+    return rc;
+}
+
+static const pal_compute_t simulated = {sim_create, sim_destroy, sim_base, sim_load,
+                                        sim_cached, sim_unlearn, sim_trial};
+
+/* "[0, 1, 2]" */
+static void print_list(char *text, size_t n, int count)
+{
+    size_t at = (size_t)snprintf(text, n, "[0");
+
+    for (int i = 1; i < count; i++)
+        at += (size_t)snprintf(text + at, n - at, ", %d", i);
+    snprintf(text + at, n - at, "]");
+}
+
+static int run(int argc, char **argv, pal_error_t *err)
+{
+    pal_sweep_options_t options = {.output = argv[1], .unbound = 1};
+    int seeds = 2, coefficients = 3, rc;
+    char seed_list[256], coefficient_list[256];
+    made_plan_t made;
+
+    for (int i = 2; i < argc; i++) {
+        const char *value = strchr(argv[i], '=') ? strchr(argv[i], '=') + 1 : "";
+
+        if (strncmp(argv[i], "seeds=", 6) == 0)
+            seeds = atoi(value);
+        else if (strncmp(argv[i], "coefficients=", 13) == 0)
+            coefficients = atoi(value);
+        else if (strncmp(argv[i], "ms=", 3) == 0)
+            trial_ms = atof(value);
+        else if (strncmp(argv[i], "lease=", 6) == 0)
+            options.lease = atof(value);
+        else if (strncmp(argv[i], "trouble=", 8) == 0)
+            trouble = atoi(value);
+        else if (strncmp(argv[i], "quiet=", 6) == 0)
+            options.quiet = atoi(value);
+        else
+            return PAL_REJECT(err, "unknown option %s", argv[i]);
+    }
+    print_list(seed_list, sizeof seed_list, seeds);
+    print_list(coefficient_list, sizeof coefficient_list, coefficients);
+    rc = made_plan(&made, seed_list, coefficient_list, err);
+    if (rc == PAL_OK)
+        rc = pal_sweep_plan(&options, &made.plan, made.config.text, &simulated, err);
+    made_plan_free(&made);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    pal_error_t err = {{0}};
+    int level, rc;
+
+    if (argc < 2)
+        return 2;
+    MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+    rc = run(argc, argv, &err);
+    if (err.text[0])
+        fprintf(stderr, "sweep_sim: %s\n", err.text);
+    if (rc == PAL_OK || rc == PAL_SWEEP_FAILED_ROWS)
+        MPI_Finalize(); /* else a rank may be gone */
+    return rc >= 0 ? rc : rc == PAL_ESTOP ? 75 : rc == PAL_EINVAL ? 2 : 1;
+}
