@@ -165,21 +165,19 @@ static void print_date(const char *before, double unix_time)
 
 static void print_session(const status_t *status)
 {
+    const char *plural = status->ranks == 1 ? "" : "s";
     char text[64];
 
     if (!isnan(status->started)) {
         print_date("last session: from ", status->started);
-        if (isnan(status->finished))
-            printf(" on %d ranks, not ended: it runs, or was killed\n", status->ranks);
-        else
-            print_date(" to ", status->finished),
-                printf(" on %d ranks\n", status->ranks);
+        if (!isnan(status->finished))
+            print_date(" to ", status->finished);
+        printf(" on %d rank%s%s\n", status->ranks, plural,
+               isnan(status->finished) ? ", not ended: it runs, or was killed" : "");
     }
-    if (status->counts[0][PAL_ROW_PENDING] == 0)
-        return;
-    if (!isnan(status->left)) {
+    if (status->counts[0][PAL_ROW_PENDING] > 0 && !isnan(status->left)) {
         pal_cli_time(status->left, text, sizeof text);
-        printf("to go: %s on %d ranks\n", text, status->ranks);
+        printf("to go: %s on %d rank%s\n", text, status->ranks, plural);
     }
 }
 
