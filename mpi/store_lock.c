@@ -38,6 +38,9 @@ static int try_lock(const char *name, int *lock, pal_error_t *err)
     int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 
     *lock = -1;
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return PAL_REJECT(err, "%.*s: its folder does not exist",
+                          (int)(strlen(name) - strlen(".lock")), name);
     if (fd < 0)
         return PAL_FAIL(err, PAL_EIO, "cannot make %s: %s", name, strerror(errno));
     if (fcntl(fd, F_SETLK, &whole) == 0 && is_current(name, fd)) {

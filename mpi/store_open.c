@@ -223,6 +223,8 @@ static int prepare(const char *path, pal_plan_t *plan, const char *config,
     int rc = pal_store_view(path, &old, err);
 
     if (rc == PAL_ENOENT) {
+        if (err)
+            err->text[0] = 0; /* as it should be */
         resume->created = 1;
         return create(path, plan, config, NULL, err);
     }

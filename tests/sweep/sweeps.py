@@ -22,7 +22,7 @@ import time
 import h5py
 import numpy as np
 
-SIM, MPIRUN = sys.argv[2], sys.argv[3]
+SIM, MPIRUN = os.path.abspath(sys.argv[2]), sys.argv[3]
 TABLES = ("base", "unlearned", "trials")
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1",
                    OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
