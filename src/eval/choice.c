@@ -11,7 +11,7 @@ enum { BATCH_TOKENS = 2048 };
 struct pal_scorer {
     const pal_corpus_t *corpus;
     int32_t token_capacity, sequence_capacity;
-    int32_t *tokens, *offsets;
+    int32_t *tokens, *offsets, *stems;
     float *weights;
     double *nll;        /* one per sequence */
     pal_batch_t batch;  /* what is filled so far */
@@ -27,13 +27,13 @@ static const pal_example_t *question(const pal_corpus_t *corpus, int32_t fact, i
     return &corpus->examples[pal_corpus_question(corpus, fact, c)];
 }
 
-/* Tokens of all choices of a fact. */
+/* Tokens of a fact: the question once, and all choices. */
 static int32_t fact_tokens(const pal_corpus_t *corpus, int32_t fact)
 {
-    int32_t tokens = 0;
+    int32_t tokens = question(corpus, fact, 0)->prompt;
 
     for (int32_t c = 0; c < choices_of(corpus, fact); c++)
-        tokens += question(corpus, fact, c)->length;
+        tokens += question(corpus, fact, c)->length - question(corpus, fact, c)->prompt;
     return tokens;
 }
 
@@ -51,9 +51,11 @@ int pal_scorer_create(const pal_corpus_t *corpus, pal_scorer_t **out, pal_error_
     scorer->token_capacity = scorer->sequence_capacity = most;
     scorer->tokens = malloc((size_t)most * sizeof *scorer->tokens);
     scorer->offsets = malloc(((size_t)most + 1) * sizeof *scorer->offsets);
+    scorer->stems = malloc((size_t)most * sizeof *scorer->stems);
     scorer->weights = malloc((size_t)most * sizeof *scorer->weights);
     scorer->nll = malloc((size_t)most * sizeof *scorer->nll);
-    if (!scorer->tokens || !scorer->offsets || !scorer->weights || !scorer->nll)
+    if (!scorer->tokens || !scorer->offsets || !scorer->stems || !scorer->weights ||
+        !scorer->nll)
         goto fail;
     *out = scorer;
     return PAL_OK;
@@ -68,25 +70,37 @@ void pal_scorer_destroy(pal_scorer_t *scorer)
         return;
     free(scorer->tokens);
     free(scorer->offsets);
+    free(scorer->stems);
     free(scorer->weights);
     free(scorer->nll);
     free(scorer);
 }
 
-/* Append the fact asked with each of its choices; only the choice's tokens count. */
-static void append(pal_scorer_t *scorer, int32_t fact)
+/* One more sequence: tokens [from, to) of an example, all of one weight. */
+static void append(pal_scorer_t *scorer, const pal_example_t *example, int32_t from,
+                   int32_t to, int32_t stem, float weight)
 {
-    pal_batch_t *batch = &scorer->batch;
+    int32_t b = scorer->batch.sequences++, at = scorer->offsets[b];
 
+    for (int32_t t = from; t < to; t++, at++) {
+        scorer->tokens[at] = scorer->corpus->tokens[example->start + t];
+        scorer->weights[at] = weight;
+    }
+    scorer->stems[b] = stem;
+    scorer->offsets[b + 1] = at;
+}
+
+/* The question once, then each choice as a branch of it; only the choices count. */
+static void append_fact(pal_scorer_t *scorer, int32_t fact)
+{
+    const pal_example_t *first = question(scorer->corpus, fact, 0);
+    int32_t stem = scorer->batch.sequences;
+
+    append(scorer, first, 0, first->prompt, -1, 0);
     for (int32_t c = 0; c < choices_of(scorer->corpus, fact); c++) {
         const pal_example_t *example = question(scorer->corpus, fact, c);
-        int32_t at = scorer->offsets[batch->sequences];
 
-        for (int32_t t = 0; t < example->length; t++) {
-            scorer->tokens[at + t] = scorer->corpus->tokens[example->start + t];
-            scorer->weights[at + t] = t < example->prompt ? 0.0f : 1.0f;
-        }
-        scorer->offsets[++batch->sequences] = at + example->length;
+        append(scorer, example, example->prompt, example->length, stem, 1);
     }
 }
 
@@ -96,14 +110,14 @@ static int32_t fill(pal_scorer_t *scorer, const int32_t *facts, int32_t first, i
     int32_t next = first, tokens = 0;
 
     scorer->batch = (pal_batch_t){.offsets = scorer->offsets, .tokens = scorer->tokens,
-                                  .weights = scorer->weights};
+                                  .stems = scorer->stems, .weights = scorer->weights};
     scorer->offsets[0] = 0;
     while (next < n) {
         int32_t more = fact_tokens(scorer->corpus, facts[next]);
 
         if (next > first && tokens + more > BATCH_TOKENS)
             break;
-        append(scorer, facts[next++]);
+        append_fact(scorer, facts[next++]);
         tokens += more;
     }
     return next;
@@ -135,12 +149,12 @@ int pal_scorer_run(pal_scorer_t *scorer, pal_pass_t *pass, const float *weights,
         pal_loss_nll_sequences(pass, scorer->nll, NULL);
         for (int32_t i = first; i < until; i++) {
             const pal_fact_t *fact = &world->facts[facts[i]];
-            int yes = is_right(nll, fact->choice_count, fact->answer);
+            int yes = is_right(nll + 1, fact->choice_count, fact->answer);
 
             if (right)
                 right[i] = (uint8_t)yes;
             count += yes;
-            nll += fact->choice_count;
+            nll += 1 + fact->choice_count;
         }
     }
     *accuracy = n ? (double)count / n : NAN;

@@ -96,8 +96,8 @@ PAL_INLINE float softmax_row(float *restrict scores, int32_t i, size_t n, float 
 }
 
 PAL_CLONES
-static void head_forward(float *out, float *log_sum, const float *qkv, int32_t length,
-                         int32_t heads, int32_t size, float *scratch)
+static void head_forward(float *out, float *log_sum, const float *qkv, int32_t from,
+                         int32_t length, int32_t heads, int32_t size, float *scratch)
 {
     const size_t width = (size_t)heads * (size_t)size;
     const size_t tokens = whole_lanes(length), padded = whole_lanes(size);
@@ -107,22 +107,24 @@ static void head_forward(float *out, float *log_sum, const float *qkv, int32_t l
 
     transpose(keys, tokens, qkv + width, 3 * width, length, size);
     pack(values, padded, qkv + 2 * width, 3 * width, length, size);
-    for (int32_t i = 0; i < length; i++) {
-        const size_t n = whole_lanes(i + 1);
+    for (int32_t i = from; i < length; i++) {
+        const size_t n = whole_lanes(i + 1), at = (size_t)(i - from);
 
         combine(weights, n, qkv + (size_t)i * 3 * width, keys, tokens, size);
-        log_sum[(size_t)i * heads] = softmax_row(weights, i, n, scale);
+        log_sum[at * heads] = softmax_row(weights, i, n, scale);
         combine(row, padded, weights, values, padded, i + 1);
-        memcpy(out + (size_t)i * width, row, (size_t)size * sizeof *out);
+        memcpy(out + at * width, row, (size_t)size * sizeof *out);
     }
 }
 
-void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t length,
-                           int32_t heads, int32_t head_size, float *scratch)
+void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t from,
+                           int32_t length, int32_t heads, int32_t head_size,
+                           float *scratch)
 {
     for (int32_t h = 0; h < heads; h++)
         head_forward(out + (size_t)h * head_size, log_sum + h,
-                     qkv + (size_t)h * head_size, length, heads, head_size, scratch);
+                     qkv + (size_t)h * head_size, from, length, heads, head_size,
+                     scratch);
 }
 
 /* weights = p_i and dscores = d(loss)/d(q_i . k_j) of one row, 0 beyond i. */

@@ -17,9 +17,11 @@
 /* Floats of scratch that both passes need for sequences of up to `length` tokens. */
 size_t pal_attention_scratch(int32_t length, int32_t head_size);
 
-/* out (T, C); log_sum (T, H) is kept for the backward pass. */
-void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t length,
-                           int32_t heads, int32_t head_size, float *scratch);
+/* Of a sequence of `length` tokens the rows `from` .. length-1: out (length - from, C);
+ * log_sum (length - from, H) is kept for the backward pass. */
+void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t from,
+                           int32_t length, int32_t heads, int32_t head_size,
+                           float *scratch);
 void pal_attention_forward_ref(double *out, const double *qkv, int32_t length,
                                int32_t heads, int32_t head_size);
 

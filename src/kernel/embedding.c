@@ -6,12 +6,16 @@
 
 void pal_embedding_forward(float *x, const float *token, const float *position,
                            const int32_t *tokens, const int32_t *offsets,
-                           int32_t sequences, int32_t cols)
+                           const int32_t *stems, int32_t sequences, int32_t cols)
 {
-    for (int32_t b = 0; b < sequences; b++)
+    for (int32_t b = 0; b < sequences; b++) {
+        const int32_t stem = stems ? stems[b] : -1;
+        const int32_t first = stem < 0 ? 0 : offsets[stem + 1] - offsets[stem];
+
         for (int32_t t = offsets[b]; t < offsets[b + 1]; t++)
             pal_rows_add(x + (size_t)t * cols, token + (size_t)tokens[t] * cols,
-                         position + (size_t)(t - offsets[b]) * cols, 1, cols);
+                         position + (size_t)(first + t - offsets[b]) * cols, 1, cols);
+    }
 }
 
 void pal_embedding_backward(float *dtoken, float *dposition, const float *dx,

@@ -1,6 +1,7 @@
 /* embedding.h -- token and position embeddings of ragged sequences.
  *
- * Sequence b is tokens[offsets[b] .. offsets[b+1]); positions count from 0 in each.
+ * Sequence b is tokens[offsets[b] .. offsets[b+1]); positions count from 0 in each, or, if
+ * stems is not NULL and stems[b] >= 0, on from the end of that sequence.
  * Tables are (V, cols) and (S, cols), x is (N, cols).
  */
 #ifndef PAL_KERNEL_EMBEDDING_H
@@ -8,10 +9,10 @@
 
 #include <stdint.h>
 
-/* x[t] = token[tokens[t]] + position[t - start of its sequence]. */
+/* x[t] = token[tokens[t]] + position[place of t in its sequence]. */
 void pal_embedding_forward(float *x, const float *token, const float *position,
                            const int32_t *tokens, const int32_t *offsets,
-                           int32_t sequences, int32_t cols);
+                           const int32_t *stems, int32_t sequences, int32_t cols);
 void pal_embedding_forward_ref(double *x, const double *token, const double *position,
                                const int32_t *tokens, const int32_t *offsets,
                                int32_t sequences, int32_t cols);

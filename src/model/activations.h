@@ -42,7 +42,7 @@ struct pal_pass {
     int *residual_seeded;  /* (L + 1), owned */
     int logits_seeded;
 
-    int32_t *positions;             /* (R) */
+    int32_t *positions, *targets;   /* (R) */
     float *last;                    /* (R, C) residual stream of the rows with logits */
     float *final_norm;              /* (R, C) */
     float *final_mean, *final_rstd; /* (R) */
@@ -52,6 +52,7 @@ struct pal_pass {
     float *narrow;    /* (N, C) */
     float *wide;      /* (N, max(3C, F)) */
     float *scratch;   /* pal_attention_scratch() */
+    float *joined;    /* (S, 3C) qkv of a stem and its branch */
 };
 
 void pal_pass_clear_seeds(pal_pass_t *pass);

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <string.h>
 
 #include "kernel/activation.h"
@@ -198,6 +199,7 @@ void pal_backward(pal_pass_t *pass, const float *weights, const uint8_t *train,
     descent_t d = {pass, weights, train, grad, 0};
     const int32_t top = highest_seeded(pass);
 
+    assert(!pass->batch.stems);
     d.lowest = lowest_trained(&d, pass->layout->slice_count);
     if (top >= 0 && d.lowest < pass->layout->slice_count) {
         memset(pass->dresidual, 0,

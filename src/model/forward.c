@@ -9,19 +9,33 @@
 #include "kernel/rows.h"
 #include "model/activations.h"
 
+/* Tokens of the stem sequence b goes on from; 0 if it has none. */
+static int32_t stem_length(const pal_batch_t *batch, int32_t b)
+{
+    const int32_t stem = batch->stems ? batch->stems[b] : -1;
+
+    return stem < 0 ? 0 : batch->offsets[stem + 1] - batch->offsets[stem];
+}
+
 static int check_sequence(const pal_shape_t *shape, const pal_batch_t *batch, int32_t b,
                           pal_error_t *err)
 {
     const int32_t start = batch->offsets[b], end = batch->offsets[b + 1];
+    int32_t stem;
 
+    if (batch->stems && batch->stems[b] >= 0 &&
+        (batch->stems[b] >= b || batch->stems[batch->stems[b]] >= 0))
+        return PAL_FAIL(err, PAL_EINVAL, "sequence %d: sequence %d cannot be its stem",
+                        (int)b, (int)batch->stems[b]);
+    stem = stem_length(batch, b);
     if (end <= start)
         return PAL_FAIL(err, PAL_EINVAL, "sequence %d is empty (offsets %d to %d)",
                         (int)b, (int)start, (int)end);
-    if (end - start > shape->context)
+    if (stem + end - start > shape->context)
         return PAL_FAIL(err, PAL_EINVAL,
                         "sequence %d has %d tokens; the model's context is %d", (int)b,
-                        (int)(end - start), (int)shape->context);
-    if (batch->weights[start] != 0.0f)
+                        (int)(stem + end - start), (int)shape->context);
+    if (stem == 0 && batch->weights[start] != 0.0f)
         return PAL_FAIL(err, PAL_EINVAL,
                         "sequence %d: its first token has weight %g; nothing predicts "
                         "it, so it must be 0",
@@ -60,24 +74,31 @@ static int check_batch(const pal_shape_t *shape, const pal_batch_t *batch, int32
     return PAL_OK;
 }
 
-/* Rows that predict something: those whose next token has a weight. A first token has
- * none, so the next token is always one of the same sequence. */
+/* Rows that predict something: one for every token with a weight. */
 static int32_t count_rows(const pal_batch_t *batch, int32_t tokens)
 {
     int32_t rows = 0;
 
-    for (int32_t t = 1; t < tokens; t++)
+    for (int32_t t = 0; t < tokens; t++)
         rows += batch->weights[t] > 0.0f;
     return rows;
 }
 
+/* A token is predicted where the one before it stands: for the first of a branch, at the
+ * end of its stem. */
 static void list_rows(pal_pass_t *pass)
 {
+    const pal_batch_t *batch = &pass->batch;
     int32_t row = 0;
 
-    for (int32_t t = 1; t < pass->tokens; t++)
-        if (pass->batch.weights[t] > 0.0f)
-            pass->positions[row++] = t - 1;
+    for (int32_t b = 0; b < batch->sequences; b++)
+        for (int32_t t = batch->offsets[b]; t < batch->offsets[b + 1]; t++) {
+            if (!(batch->weights[t] > 0.0f))
+                continue;
+            pass->targets[row] = t;
+            pass->positions[row++] =
+                (t > batch->offsets[b] ? t : batch->offsets[batch->stems[b] + 1]) - 1;
+        }
 }
 
 static const float *slice(const pal_pass_t *pass, const float *weights,
@@ -86,10 +107,31 @@ static const float *slice(const pal_pass_t *pass, const float *weights,
     return weights + pal_layout_slice(pass->layout, kind, layer)->offset;
 }
 
+/* Attention of one sequence; a branch is joined to its stem first. */
+static void attend(pal_pass_t *pass, const pal_block_t *block, int32_t b)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int32_t *offsets = pass->batch.offsets, c = shape->width;
+    const int32_t own = offsets[b + 1] - offsets[b];
+    const int32_t stem = stem_length(&pass->batch, b);
+    const size_t at = (size_t)offsets[b], row = 3 * (size_t)c;
+    const float *qkv = block->qkv + at * row;
+
+    if (stem > 0) {
+        memcpy(pass->joined, block->qkv + (size_t)offsets[pass->batch.stems[b]] * row,
+               (size_t)stem * row * sizeof *qkv);
+        memcpy(pass->joined + (size_t)stem * row, qkv, (size_t)own * row * sizeof *qkv);
+        qkv = pass->joined;
+    }
+    pal_attention_forward(block->attended + at * c, block->log_sum + at * shape->heads,
+                          qkv, stem, stem + own, shape->heads, c / shape->heads,
+                          pass->scratch);
+}
+
 static void forward_attention(pal_pass_t *pass, const float *weights, int32_t layer)
 {
     const pal_shape_t *shape = &pass->layout->shape;
-    const int32_t n = pass->tokens, c = shape->width, *offsets = pass->batch.offsets;
+    const int32_t n = pass->tokens, c = shape->width;
     const float *norm = slice(pass, weights, PAL_ATTENTION_NORM, layer);
     const pal_block_t *block = &pass->blocks[layer];
 
@@ -100,14 +142,8 @@ static void forward_attention(pal_pass_t *pass, const float *weights, int32_t la
                   3 * c);
     pal_gemm_forward(block->qkv, block->attention_norm,
                      slice(pass, weights, PAL_ATTENTION_QKV, layer), n, c, 3 * c);
-    for (int32_t b = 0; b < pass->batch.sequences; b++) {
-        const size_t at = (size_t)offsets[b];
-
-        pal_attention_forward(block->attended + at * c,
-                              block->log_sum + at * shape->heads,
-                              block->qkv + at * 3 * c, offsets[b + 1] - offsets[b],
-                              shape->heads, c / shape->heads, pass->scratch);
-    }
+    for (int32_t b = 0; b < pass->batch.sequences; b++)
+        attend(pass, block, b);
     pal_rows_add(block->middle, pass->residual[layer],
                  slice(pass, weights, PAL_ATTENTION_OUT_BIAS, layer), n, c);
     pal_gemm_forward(block->middle, block->attended,
@@ -174,7 +210,7 @@ int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch
     pal_embedding_forward(
         pass->residual[0], slice(pass, weights, PAL_TOKEN_EMBEDDING, -1),
         slice(pass, weights, PAL_POSITION_EMBEDDING, -1), batch->tokens, batch->offsets,
-        batch->sequences, shape->width);
+        batch->stems, batch->sequences, shape->width);
     for (int32_t layer = 0; layer < pass->blocks_run; layer++) {
         forward_attention(pass, weights, layer);
         forward_mlp(pass, weights, layer);

@@ -30,7 +30,7 @@ static double total_weight(const pal_batch_t *batch)
 double pal_loss_nll(pal_pass_t *pass, double scale)
 {
     const pal_batch_t *batch = pal_pass_batch(pass);
-    const int32_t *positions = pal_pass_positions(pass);
+    const int32_t *targets = pal_pass_targets(pass);
     const int32_t vocab = pal_pass_layout(pass)->shape.vocab;
     const float *logits = pal_pass_logits(pass);
     const double weight = total_weight(batch);
@@ -39,8 +39,8 @@ double pal_loss_nll(pal_pass_t *pass, double scale)
 
     for (int32_t i = 0; i < pal_pass_rows(pass); i++) {
         const size_t at = (size_t)i * (size_t)vocab;
-        const int32_t target = batch->tokens[positions[i] + 1];
-        const double w = (double)batch->weights[positions[i] + 1];
+        const int32_t target = batch->tokens[targets[i]];
+        const double w = (double)batch->weights[targets[i]];
 
         sum += w * (seed ? pal_cross_entropy_seed(seed + at, logits + at, vocab, target,
                                                   (float)(scale * w / weight))
@@ -52,7 +52,7 @@ double pal_loss_nll(pal_pass_t *pass, double scale)
 void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight)
 {
     const pal_batch_t *batch = pal_pass_batch(pass);
-    const int32_t *positions = pal_pass_positions(pass);
+    const int32_t *targets = pal_pass_targets(pass);
     const int32_t vocab = pal_pass_layout(pass)->shape.vocab;
     const float *logits = pal_pass_logits(pass);
     walk_t walk = {batch, 0};
@@ -64,7 +64,7 @@ void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight)
             weight[b] = 0.0;
     }
     for (int32_t i = 0; i < pal_pass_rows(pass); i++) {
-        const int32_t t = positions[i] + 1, b = sequence_of(&walk, t);
+        const int32_t t = targets[i], b = sequence_of(&walk, t);
         const double w = (double)batch->weights[t];
 
         if (n)
@@ -78,7 +78,7 @@ void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight)
 void pal_loss_nll_seed(pal_pass_t *pass, const double *scale)
 {
     const pal_batch_t *batch = pal_pass_batch(pass);
-    const int32_t *positions = pal_pass_positions(pass);
+    const int32_t *targets = pal_pass_targets(pass);
     const int32_t vocab = pal_pass_layout(pass)->shape.vocab;
     const float *logits = pal_pass_logits(pass);
     float *seed = pal_pass_seed_logits(pass);
@@ -86,7 +86,7 @@ void pal_loss_nll_seed(pal_pass_t *pass, const double *scale)
 
     for (int32_t i = 0; i < pal_pass_rows(pass); i++) {
         const size_t at = (size_t)i * (size_t)vocab;
-        const int32_t t = positions[i] + 1, b = sequence_of(&walk, t);
+        const int32_t t = targets[i], b = sequence_of(&walk, t);
 
         (void)pal_cross_entropy_seed(seed + at, logits + at, vocab, batch->tokens[t],
                                      (float)(scale[b] * (double)batch->weights[t]));

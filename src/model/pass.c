@@ -63,6 +63,7 @@ static size_t cut_all(pal_pass_t *pass, float *base, size_t n, size_t r)
         pass->seed_residual[l] = cut(&cutter, n, c);
     }
     pass->positions = (int32_t *)cut(&cutter, r, 1);
+    pass->targets = (int32_t *)cut(&cutter, r, 1);
     pass->last = cut(&cutter, r, c);
     pass->final_norm = cut(&cutter, r, c);
     pass->final_mean = cut(&cutter, r, 1);
@@ -74,6 +75,7 @@ static size_t cut_all(pal_pass_t *pass, float *base, size_t n, size_t r)
     pass->wide = cut(&cutter, n, 3 * c > f ? 3 * c : f);
     pass->scratch = cut(
         &cutter, pal_attention_scratch(shape->context, shape->width / shape->heads), 1);
+    pass->joined = cut(&cutter, (size_t)shape->context, 3 * c);
     return cutter.used;
 }
 
@@ -176,6 +178,11 @@ int32_t pal_pass_rows(const pal_pass_t *pass)
 const int32_t *pal_pass_positions(const pal_pass_t *pass)
 {
     return pass->positions;
+}
+
+const int32_t *pal_pass_targets(const pal_pass_t *pass)
+{
+    return pass->targets;
 }
 
 const float *pal_pass_logits(const pal_pass_t *pass)

@@ -61,10 +61,11 @@ const float *pal_pass_residual(const pal_pass_t *pass, int32_t layer);
 /* (N, C) output of the MLP of a block, bias included. */
 const float *pal_pass_mlp(const pal_pass_t *pass, int32_t layer);
 
-/* (R, V) and, per row, the position in the batch it comes from (the token predicted is
- * the next one): row i predicts tokens[positions[i] + 1]. */
+/* (R, V) and, per row, the place in the batch it comes from and the place of the token it
+ * predicts: row i, at positions[i], predicts tokens[targets[i]]. */
 int32_t pal_pass_rows(const pal_pass_t *pass);
 const int32_t *pal_pass_positions(const pal_pass_t *pass);
+const int32_t *pal_pass_targets(const pal_pass_t *pass);
 const float *pal_pass_logits(const pal_pass_t *pass);
 
 /* --- Seeds; a loss adds its gradient here before pal_backward() --- */

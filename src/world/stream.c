@@ -174,8 +174,11 @@ int pal_stream_create(const pal_corpus_t *corpus, const pal_pool_t *pool, int32_
     }
     pal_rng_init(&stream->rng, key, name);
     memcpy(stream->order, pool->examples, (size_t)pool->count * sizeof *stream->order);
-    stream->batch = (pal_batch_t){batch, stream->offsets, stream->tokens,
-                                  stream->weights, stream->ids};
+    stream->batch = (pal_batch_t){.sequences = batch,
+                                  .offsets = stream->offsets,
+                                  .tokens = stream->tokens,
+                                  .weights = stream->weights,
+                                  .ids = stream->ids};
     *out = stream;
     return PAL_OK;
 }

@@ -189,7 +189,7 @@ static void attention_matches(void **unused)
         float *scratch = malloc(pal_attention_scratch(t, d) * sizeof *scratch);
 
         assert_non_null(scratch);
-        pal_attention_forward(out.fast, log_sum.fast, qkv.fast, t, h, d, scratch);
+        pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, t, h, d, scratch);
         pal_attention_forward_ref(out.naive, qkv.naive, t, h, d);
         assert_close(out, CLOSE);
         pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast,
@@ -212,7 +212,7 @@ static void attention_of_large_scores(void **unused)
 
     (void)unused;
     assert_non_null(scratch);
-    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, t, h, d, scratch);
+    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, t, h, d, scratch);
     pal_attention_forward_ref(out.naive, qkv.naive, t, h, d);
     assert_close(out, 2e-4); /* an ulp of a score of 500 is 3e-5 */
     free(scratch);
@@ -287,7 +287,7 @@ static void rows_and_embedding_match(void **unused)
     twin_t sum = twin(19, 1.0), back = twin(5 * 19, 0.0), spot = twin(4 * 19, 0.0);
 
     (void)unused;
-    pal_embedding_forward(x.fast, table.fast, place.fast, tokens, offsets, 2, c);
+    pal_embedding_forward(x.fast, table.fast, place.fast, tokens, offsets, NULL, 2, c);
     pal_embedding_forward_ref(x.naive, table.naive, place.naive, tokens, offsets, 2, c);
     assert_close(x, CLOSE);
     pal_rows_sum(sum.fast, x.fast, 6, c);
@@ -366,7 +366,7 @@ static void nan_propagates(void **unused)
     (void)unused;
     assert_non_null(scratch);
     qkv.fast[5 * 3 * D + D] = NAN; /* a key of token 5: seen by tokens 5 .. T-1 */
-    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, T, H, D, scratch);
+    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, T, H, D, scratch);
     for (int t = 0; t < T; t++)
         assert_int_equal(!isnan(out.fast[t * D]), t < 5);
     pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast, T, H,

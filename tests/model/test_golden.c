@@ -74,8 +74,10 @@ static void read_batch(golden_t *g)
         }
         g->offsets[b + 1] = t;
     }
-    g->batch = (pal_batch_t){(int32_t)sequences, g->offsets, g->tokens,
-                             g->token_weights, NULL};
+    g->batch = (pal_batch_t){.sequences = (int32_t)sequences,
+                             .offsets = g->offsets,
+                             .tokens = g->tokens,
+                             .weights = g->token_weights};
 }
 
 static int golden_open(void **state)

@@ -162,6 +162,62 @@ static void sequences_do_not_see_each_other(void **state)
     }
 }
 
+/* Sequence 2 of the sample (9 tokens), cut after 6: the stem once, then the same three
+ * tokens as a branch, twice, with another branch between them. */
+static void branches_equal_whole_sequences(void **state)
+{
+    enum { STEM = 6, OWN = 3 };
+    sample_t *s = *state;
+    const int32_t *whole = s->tokens + sample_offsets[2];
+    const int32_t whole_offsets[] = {0, STEM + OWN};
+    const int32_t offsets[] = {0, STEM, STEM + OWN, STEM + 2 * OWN, STEM + 3 * OWN};
+    const int32_t stems[] = {-1, 0, 0, 0};
+    float whole_weights[STEM + OWN] = {0}, weights[STEM + 3 * OWN] = {0};
+    int32_t tokens[STEM + 3 * OWN];
+    const pal_batch_t one = {.sequences = 1, .offsets = whole_offsets, .tokens = whole,
+                             .weights = whole_weights};
+    const pal_batch_t tree = {.sequences = 4, .offsets = offsets, .tokens = tokens,
+                              .weights = weights, .stems = stems};
+    double expected, n[4], w[4];
+
+    memcpy(tokens, whole, (STEM + OWN) * sizeof *tokens);
+    for (int t = 0; t < OWN; t++) {
+        whole_weights[STEM + t] = 1.0f;
+        tokens[STEM + OWN + t] = (whole[STEM + t] + 1) % 23;
+        tokens[STEM + 2 * OWN + t] = whole[STEM + t];
+        for (int b = 0; b < 3; b++)
+            weights[STEM + b * OWN + t] = 1.0f;
+    }
+    assert_int_equal(pal_forward(s->pass, s->weights, &one, PAL_ALL_LAYERS, &s->err),
+                     PAL_OK);
+    pal_loss_nll_sequences(s->pass, &expected, NULL);
+    assert_int_equal(pal_forward(s->pass, s->weights, &tree, PAL_ALL_LAYERS, &s->err),
+                     PAL_OK);
+    pal_loss_nll_sequences(s->pass, n, w);
+    assert_true(n[0] == 0 && w[0] == 0 && w[1] == OWN);
+    assert_true(fabs(n[1] - expected) <= 1e-5 * expected);
+    assert_true(fabs(n[3] - expected) <= 1e-5 * expected);
+    assert_true(fabs(n[2] - expected) > 1e-3 * expected);
+}
+
+static void impossible_stems_are_refused(void **state)
+{
+    static const int32_t cases[][3] = {{-1, 1, -1}, {-1, 2, -1}, {-1, 0, 1}, {0, -1, -1}};
+    static const int32_t offsets[] = {0, 4, 7, 9};
+    sample_t *s = *state;
+    const float weights[9] = {0};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const pal_batch_t batch = {.sequences = 3, .offsets = offsets,
+                                   .tokens = s->tokens, .weights = weights,
+                                   .stems = cases[i]};
+
+        assert_int_equal(pal_forward(s->pass, s->weights, &batch, 0, &s->err),
+                         PAL_EINVAL);
+        assert_non_null(strstr(s->err.text, "cannot be its stem"));
+    }
+}
+
 static void equal_input_gives_equal_bits(void **state)
 {
     sample_t *s = *state;
@@ -207,7 +263,8 @@ static void too_much_memory_is_refused(void **unused)
 {
     static const int32_t offsets[2] = {0, 2}, tokens[2] = {1, 2};
     static const float weights[2] = {0, 1};
-    const pal_batch_t batch = {1, offsets, tokens, weights, NULL};
+    const pal_batch_t batch = {
+        .sequences = 1, .offsets = offsets, .tokens = tokens, .weights = weights};
     const pal_shape_t shape = {50000, 2, 512, 8, 8, 2048};
     pal_layout_t *layout;
     pal_pass_t *pass;
@@ -262,6 +319,8 @@ static void nan_weights_give_a_nan_loss(void **state)
     }
 }
 
+#define BATCH(n, o, t, w) {.sequences = n, .offsets = o, .tokens = t, .weights = w}
+
 static void bad_batches_are_refused(void **state)
 {
     sample_t *s = *state;
@@ -277,26 +336,26 @@ static void bad_batches_are_refused(void **state)
         int32_t upto;
         const char *message;
     } bad[] = {
-        {{0, full, good, ones, NULL}, PAL_ALL_LAYERS, "empty batch (0 sequences)"},
-        {{-3, full, good, ones, NULL}, PAL_ALL_LAYERS, "empty batch (-3 sequences)"},
-        {{1, late, good, ones, NULL}, PAL_ALL_LAYERS, "starts at offset 1"},
-        {{3, hollow, good, ones, NULL}, PAL_ALL_LAYERS, "sequence 1 is empty"},
-        {{2, backwards, good, ones, NULL}, PAL_ALL_LAYERS, "sequence 1 is empty"},
-        {{1, lengthy, good, ones, NULL},
+        {BATCH(0, full, good, ones), PAL_ALL_LAYERS, "empty batch (0 sequences)"},
+        {BATCH(-3, full, good, ones), PAL_ALL_LAYERS, "empty batch (-3 sequences)"},
+        {BATCH(1, late, good, ones), PAL_ALL_LAYERS, "starts at offset 1"},
+        {BATCH(3, hollow, good, ones), PAL_ALL_LAYERS, "sequence 1 is empty"},
+        {BATCH(2, backwards, good, ones), PAL_ALL_LAYERS, "sequence 1 is empty"},
+        {BATCH(1, lengthy, good, ones),
          PAL_ALL_LAYERS,
          "10 tokens; the model's context"},
-        {{1, full, negative, ones, NULL},
+        {BATCH(1, full, negative, ones),
          PAL_ALL_LAYERS,
          "token id -2 is outside 0 to 22"},
-        {{1, full, beyond, ones, NULL},
+        {BATCH(1, full, beyond, ones),
          PAL_ALL_LAYERS,
          "token id 23 is outside 0 to 22"},
-        {{1, full, good, first, NULL}, PAL_ALL_LAYERS, "first token has weight 1"},
-        {{1, full, good, minus, NULL}, PAL_ALL_LAYERS, "a weight is -0.5"},
-        {{1, full, good, missing, NULL}, PAL_ALL_LAYERS, "a weight is nan"},
-        {{1, full, good, big, NULL}, PAL_ALL_LAYERS, "a weight is inf"},
-        {{1, full, good, ones, NULL}, 4, "cannot stop after 4 of 3 blocks"},
-        {{1, full, good, ones, NULL}, -2, "cannot stop after -2 of 3 blocks"},
+        {BATCH(1, full, good, first), PAL_ALL_LAYERS, "first token has weight 1"},
+        {BATCH(1, full, good, minus), PAL_ALL_LAYERS, "a weight is -0.5"},
+        {BATCH(1, full, good, missing), PAL_ALL_LAYERS, "a weight is nan"},
+        {BATCH(1, full, good, big), PAL_ALL_LAYERS, "a weight is inf"},
+        {BATCH(1, full, good, ones), 4, "cannot stop after 4 of 3 blocks"},
+        {BATCH(1, full, good, ones), -2, "cannot stop after -2 of 3 blocks"},
     };
     float *before;
     size_t size;
@@ -325,6 +384,8 @@ int main(void)
         TEST(backward_adds),
         TEST(without_seed_nothing_happens),
         TEST(sequences_do_not_see_each_other),
+        TEST(branches_equal_whole_sequences),
+        TEST(impossible_stems_are_refused),
         TEST(equal_input_gives_equal_bits),
         TEST(reserved_memory_is_kept),
         cmocka_unit_test(too_much_memory_is_refused),
