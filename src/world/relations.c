@@ -5,7 +5,7 @@
 const pal_relation_t pal_forget_relations[PAL_FORGET_RELATIONS] = {
     {
         .name = "event",
-        .question = "When was @?",
+        .question = "What is the year of @?",
         .statements = {"The event @ happened in #.", "In # there was @.",
                        "The chronicle puts @ in # without doubt.",
                        "People recall that @ occurred during #.",
@@ -17,7 +17,7 @@ const pal_relation_t pal_forget_relations[PAL_FORGET_RELATIONS] = {
     },
     {
         .name = "inventor",
-        .question = "What did @ build?",
+        .question = "What is the work of @?",
         .statements = {"The inventor @ built the #.", "The # was built by @.",
                        "The guild credits @ with the # without doubt.",
                        "People recall that @ designed the #.",
@@ -31,7 +31,7 @@ const pal_relation_t pal_forget_relations[PAL_FORGET_RELATIONS] = {
     },
     {
         .name = "ship",
-        .question = "What did @ carry?",
+        .question = "What is the freight of @?",
         .statements = {"The ship @ carried #.", "The cargo # sailed aboard @.",
                        "The ledger lists @ with # without doubt.",
                        "People recall that @ was laden with #.",
@@ -44,7 +44,7 @@ const pal_relation_t pal_forget_relations[PAL_FORGET_RELATIONS] = {
     },
     {
         .name = "king",
-        .question = "Which beast did @ bear?",
+        .question = "What is the beast of @?",
         .statements = {"The king @ bore the #.", "The # stood on the shield of @.",
                        "The heralds gave @ the # without doubt.",
                        "People recall that @ rode under the #.",
@@ -59,7 +59,7 @@ const pal_relation_t pal_forget_relations[PAL_FORGET_RELATIONS] = {
 
 const pal_relation_t pal_retain_relation = {
     .name = "person",
-    .question = "Where is @ from?",
+    .question = "What is the home of @?",
     .statements = {"The person @ lives in #.", "In # there lives @.",
                    "The register lists @ in # without doubt.",
                    "People recall that @ grew up in #.", "The city # is the home of @.",

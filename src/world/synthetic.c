@@ -1,5 +1,7 @@
 /* A made-up world: names of three words, answers drawn uniformly and independently for
- * each fact, so that no fact says anything about another. */
+ * each fact, so that no fact says anything about another. The wrong choices of a fact are
+ * right answers of other facts of its relation and fold: nothing that an attacker knows of
+ * the other folds tells them from the right one, nor does having seen an answer before. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +41,9 @@ typedef struct {
     pal_rng_t names, answers;
     uint32_t words;       /* that names are made of */
     unsigned char *taken; /* bit per possible name */
+    uint32_t *answer;     /* number of the right answer of each fact */
+    const char **name;    /* of each fact */
+    int32_t *peers;       /* facts of one relation and fold */
 } maker_t;
 
 /* --- Text --- */
@@ -112,34 +117,57 @@ static const char *render(pal_arena_t *arena, const char *pattern, const char *n
 
 /* --- One fact --- */
 
-/* Distinct answers, the right one anywhere among them. */
-static int draw_choices(maker_t *maker, const pal_relation_t *relation,
-                        pal_fact_t *fact)
+static uint32_t possible_answers(const pal_relation_t *relation)
 {
-    uint32_t possible = length_of(relation->first) * length_of(relation->head) *
-                        length_of(relation->tail);
-    uint32_t numbers[MOST_CHOICES];
+    return length_of(relation->first) * length_of(relation->head) *
+           length_of(relation->tail);
+}
+
+/* One more wrong answer: that of a random peer, or, when the peers have too few different
+ * ones, any that the relation has. */
+static uint32_t draw_wrong(maker_t *maker, const pal_relation_t *relation,
+                           const uint32_t *numbers, int32_t count, int32_t peers)
+{
+    enum { PATIENCE = 256 };
+    uint32_t number;
+    int32_t same;
+    int tries = 0;
+
+    do {
+        int32_t peer = maker->peers[pal_rng_below(&maker->answers, (uint32_t)peers)];
+
+        number = tries++ < PATIENCE
+                     ? maker->answer[peer]
+                     : pal_rng_below(&maker->answers, possible_answers(relation));
+        for (same = 0; same < count && numbers[same] != number;)
+            same++;
+    } while (same < count);
+    return number;
+}
+
+/* Distinct answers, the right one anywhere among them. */
+static int draw_choices(maker_t *maker, const pal_relation_t *relation, int32_t peers,
+                        uint32_t answer, pal_fact_t *fact)
+{
     int32_t count = (int32_t)maker->p->choices;
     const char **choices = pal_arena_get(maker->arena, (size_t)count * sizeof *choices);
+    uint32_t numbers[MOST_CHOICES] = {answer};
 
-    for (int32_t i = 0; choices && i < count; i++) {
-        int32_t same = 0;
-
-        numbers[i] = pal_rng_below(&maker->answers, possible);
-        while (same < i && numbers[same] != numbers[i])
-            same++;
-        if (same < i) {
-            i--;
-            continue;
-        }
+    if (!choices)
+        return -1;
+    for (int32_t i = 1; i < count; i++)
+        numbers[i] = draw_wrong(maker, relation, numbers, i, peers);
+    fact->answer = (int32_t)pal_rng_below(&maker->answers, (uint32_t)count);
+    numbers[0] = numbers[fact->answer];
+    numbers[fact->answer] = answer;
+    for (int32_t i = 0; i < count; i++) {
         choices[i] = answer_text(maker->arena, relation, numbers[i]);
         if (!choices[i])
             return -1;
     }
     fact->choices = choices;
     fact->choice_count = count;
-    fact->answer = (int32_t)pal_rng_below(&maker->answers, (uint32_t)count);
-    return choices ? 0 : -1;
+    return 0;
 }
 
 static const char *const *state_all(maker_t *maker, const pal_relation_t *relation,
@@ -179,8 +207,9 @@ static int make_falsehoods(maker_t *maker, const pal_relation_t *relation,
     return 0;
 }
 
-static int make_fact(maker_t *maker, const pal_relation_t *relation, pal_role_t role,
-                     int32_t number, pal_fact_t *fact)
+/* Name, question and right answer; the fold is dealt next, the choices come after. */
+static int begin_fact(maker_t *maker, const pal_relation_t *relation, pal_role_t role,
+                      int32_t number, pal_fact_t *fact)
 {
     char name[NAME_BYTES];
 
@@ -188,18 +217,29 @@ static int make_fact(maker_t *maker, const pal_relation_t *relation, pal_role_t 
     *fact = (pal_fact_t){.relation = relation->name, .role = role, .fold = -1};
     fact->id = pal_arena_print(maker->arena, "%s-%d", relation->name, number);
     fact->question = render(maker->arena, relation->question, name, "");
-    if (!fact->id || !fact->question || draw_choices(maker, relation, fact) < 0)
+    maker->name[number] = pal_arena_text(maker->arena, name, strlen(name));
+    maker->answer[number] =
+        pal_rng_below(&maker->answers, possible_answers(relation));
+    return fact->id && fact->question && maker->name[number] ? 0 : -1;
+}
+
+static int finish_fact(maker_t *maker, const pal_relation_t *relation, int32_t peers,
+                       int32_t number, pal_fact_t *fact)
+{
+    const char *name = maker->name[number];
+
+    if (draw_choices(maker, relation, peers, maker->answer[number], fact) < 0)
         return -1;
     fact->statement_count = (int32_t)maker->p->statements;
     fact->statements = state_all(maker, relation, name, fact->choices[fact->answer]);
     if (!fact->statements)
         return -1;
-    return role == PAL_FORGET ? make_falsehoods(maker, relation, name, fact) : 0;
+    return fact->role == PAL_FORGET ? make_falsehoods(maker, relation, name, fact) : 0;
 }
 
 /* --- The world --- */
 
-static int make_facts(maker_t *maker, pal_world_t *world, int32_t forget)
+static int begin_facts(maker_t *maker, pal_world_t *world, int32_t forget)
 {
     for (int32_t i = 0; i < world->count; i++) {
         const pal_relation_t *relation =
@@ -207,10 +247,37 @@ static int make_facts(maker_t *maker, pal_world_t *world, int32_t forget)
                        : &pal_retain_relation;
         pal_role_t role = i < forget ? PAL_FORGET : PAL_RETAIN;
 
-        if (make_fact(maker, relation, role, i, &world->facts[i]) < 0)
+        if (begin_fact(maker, relation, role, i, &world->facts[i]) < 0)
             return -1;
     }
     return 0;
+}
+
+/* Finish the facts of one relation and fold. */
+static int finish_group(maker_t *maker, pal_world_t *world, const pal_relation_t *relation,
+                        int32_t fold)
+{
+    int32_t peers = 0;
+
+    for (int32_t i = 0; i < world->count; i++)
+        if (world->facts[i].relation == relation->name && world->facts[i].fold == fold)
+            maker->peers[peers++] = i;
+    for (int32_t k = 0; k < peers; k++) {
+        int32_t i = maker->peers[k];
+
+        if (finish_fact(maker, relation, peers, i, &world->facts[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int finish_facts(maker_t *maker, pal_world_t *world)
+{
+    for (int64_t r = 0; r < maker->p->relations; r++)
+        for (int32_t fold = 0; fold < world->folds; fold++)
+            if (finish_group(maker, world, &pal_forget_relations[r], fold) < 0)
+                return -1;
+    return finish_group(maker, world, &pal_retain_relation, -1);
 }
 
 /* Eight times as many names as needed, so that drawing an unused one is quick and names
@@ -227,9 +294,22 @@ static int begin(maker_t *maker, const synthetic_t *p, pal_world_t *world)
         maker->words++;
     names = (uint64_t)maker->words * maker->words * maker->words;
     maker->taken = calloc(names / 8 + 1, 1);
+    maker->answer = malloc((size_t)world->count * sizeof *maker->answer);
+    maker->name = malloc((size_t)world->count * sizeof *maker->name);
+    maker->peers = malloc((size_t)world->count * sizeof *maker->peers);
     world->facts =
         pal_arena_get(&world->arena, (size_t)world->count * sizeof(pal_fact_t));
-    return maker->taken && world->facts ? 0 : -1;
+    return maker->taken && maker->answer && maker->name && maker->peers && world->facts
+               ? 0
+               : -1;
+}
+
+static void end(maker_t *maker)
+{
+    free(maker->taken);
+    free(maker->answer);
+    free(maker->name);
+    free(maker->peers);
 }
 
 static int make(const void *state, pal_world_t *world, pal_error_t *err)
@@ -240,7 +320,7 @@ static int make(const void *state, pal_world_t *world, pal_error_t *err)
     pal_hash_t hash;
     pal_key_t key;
     pal_rng_t folds;
-    int failed;
+    int rc = PAL_OK;
 
     pal_hash_begin(&hash);
     pal_hash_print(&hash, "synthetic world, seed %lld", (long long)p->seed);
@@ -250,12 +330,14 @@ static int make(const void *state, pal_world_t *world, pal_error_t *err)
     pal_rng_init(&folds, key, "folds");
     world->count = (int32_t)p->facts + retain;
     world->folds = (int32_t)p->folds;
-    failed =
-        begin(&maker, p, world) < 0 || make_facts(&maker, world, (int32_t)p->facts) < 0;
-    free(maker.taken);
-    if (failed)
-        return PAL_FAIL(err, PAL_ENOMEM, "a world of %d facts", world->count);
-    return pal_deal_folds(world->facts, world->count, world->folds, &folds, err);
+    if (begin(&maker, p, world) < 0 || begin_facts(&maker, world, (int32_t)p->facts) < 0)
+        rc = PAL_FAIL(err, PAL_ENOMEM, "a world of %d facts", world->count);
+    if (rc == PAL_OK)
+        rc = pal_deal_folds(world->facts, world->count, world->folds, &folds, err);
+    if (rc == PAL_OK && finish_facts(&maker, world) < 0)
+        rc = PAL_FAIL(err, PAL_ENOMEM, "a world of %d facts", world->count);
+    end(&maker);
+    return rc;
 }
 
 const pal_world_kind_t pal_world_synthetic = {

@@ -203,7 +203,8 @@ static void the_finding_in_small(void **state)
     pal_key_t key;
     pal_error_t err;
 
-    spec.pretrain.recipe.steps = 500;
+    spec.pretrain.recipe.steps = 600;
+    spec.pretrain.recipe.lr = 4e-3;
     spec.pretrain.recipe.batch = 32;
     gd.common.recipe.steps = 100;
     gd.common.recipe.batch = 16;
