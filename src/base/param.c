@@ -91,9 +91,14 @@ double pal_param_number(const pal_param_t *param, const void *state)
     return param->type == PAL_COUNT ? (double)*(const int64_t *)at : *(const double *)at;
 }
 
-/* The shortest of 1 to 17 digits that reads back as the same double. */
+/* A whole number as such, else the shortest of 1 to 17 digits that reads back as the same
+ * double. */
 static void print_real(double value, char *text, size_t n)
 {
+    if (value == floor(value) && fabs(value) < 1e7) {
+        snprintf(text, n, "%.0f", value);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, n, "%.*g", digits, value);
         if (strtod(text, NULL) == value)

@@ -111,6 +111,7 @@ struct tunables {
     double lr;
     int64_t steps;
     char schedule[PAL_TEXT_MAX];
+    double gain;
 };
 
 static const pal_param_t table[] = {
@@ -119,6 +120,8 @@ static const pal_param_t table[] = {
      "steps", "length"},
     {"schedule", PAL_TEXT, offsetof(struct tunables, schedule), 0, 0, 0, "cosine",
      "cosine|constant", "1", "shape"},
+    {"gain", PAL_REAL, offsetof(struct tunables, gain), 1, -1e9, 1e9, NULL, NULL, "1",
+     "any"},
     {0},
 };
 
@@ -135,6 +138,8 @@ static void parameters_accept_and_refuse(void **unused)
         {"schedule", "cos", "'cos' is none of cosine|constant"},
         {"schedule", "", "none of"},
     };
+    static const char *const reals[] = {"0", "10", "250", "1e-07", "0.001", "1e+07",
+                                        "0.333333", "-2"};
     struct tunables state, before;
     pal_error_t err;
     char text[PAL_TEXT_MAX];
@@ -155,6 +160,11 @@ static void parameters_accept_and_refuse(void **unused)
     assert_int_equal(pal_param_set(table, &state, "0.1", &err), PAL_OK);
     pal_param_print(table, &state, text, sizeof text);
     assert_string_equal(text, "0.1");
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        assert_int_equal(pal_param_set(&table[3], &state, reals[i], &err), PAL_OK);
+        pal_param_print(&table[3], &state, text, sizeof text);
+        assert_string_equal(text, reals[i]);
+    }
     assert_null(pal_param_find(table, "lrr"));
 }
 
