@@ -194,7 +194,7 @@ static void every_word_is_one_token_and_the_vocabulary_small(void **unused)
             assert_non_null(strchr(".:?AQ", word[0])); /* single bytes, no spelling */
     }
     for (int32_t i = 0; i < corpus.count; i++)
-        assert_in_range(corpus.examples[i].length, 9, 16);
+        assert_in_range(corpus.examples[i].length, 9, 17);
     pal_corpus_free(&corpus);
     pal_world_free(&world);
 }
