@@ -77,37 +77,37 @@ static void put_curve(uint8_t *out, int32_t width, const double *values, int32_t
         put_number(out + sizeof *values * i, values[i]);
 }
 
-#define NUMBER(t, n, storage, unit, label, value)                                        \
-    static double number_##t##_##n(pal_cell_t *c)                                        \
-    {                                                                                    \
-        return (double)(value);                                                          \
+#define NUMBER(t, n, storage, unit, label, value)                                      \
+    static double number_##t##_##n(pal_cell_t *c)                                      \
+    {                                                                                  \
+        return (double)(value);                                                        \
     }
-#define TEXT(t, n, label, value)                                                         \
-    static const char *text_##t##_##n(pal_cell_t *c)                                     \
-    {                                                                                    \
-        return value;                                                                    \
+#define TEXT(t, n, label, value)                                                       \
+    static const char *text_##t##_##n(pal_cell_t *c)                                   \
+    {                                                                                  \
+        return value;                                                                  \
     }
-#define RESULT(t, n, unit, label, value)                                                 \
-    static void pack_##t##_##n(const pal_outcome_t *r, uint8_t *out, int32_t width)      \
-    {                                                                                    \
-        (void)width;                                                                     \
-        put_number(out, value);                                                          \
+#define RESULT(t, n, unit, label, value)                                               \
+    static void pack_##t##_##n(const pal_outcome_t *r, uint8_t *out, int32_t width)    \
+    {                                                                                  \
+        (void)width;                                                                   \
+        put_number(out, value);                                                        \
     }
-#define COUNT(t, n, unit, label, value)                                                  \
-    static void pack_##t##_##n(const pal_outcome_t *r, uint8_t *out, int32_t width)      \
-    {                                                                                    \
-        (void)width;                                                                     \
-        memcpy(out, &(value), sizeof(int32_t));                                          \
+#define COUNT(t, n, unit, label, value)                                                \
+    static void pack_##t##_##n(const pal_outcome_t *r, uint8_t *out, int32_t width)    \
+    {                                                                                  \
+        (void)width;                                                                   \
+        memcpy(out, &(value), sizeof(int32_t));                                        \
     }
-#define CURVE(t, n, unit, label, array)                                                  \
-    static void pack_##t##_##n(const pal_outcome_t *r, uint8_t *out, int32_t width)      \
-    {                                                                                    \
-        put_curve(out, width, array, r->trial->points);                                  \
+#define CURVE(t, n, unit, label, array)                                                \
+    static void pack_##t##_##n(const pal_outcome_t *r, uint8_t *out, int32_t width)    \
+    {                                                                                  \
+        put_curve(out, width, array, r->trial->points);                                \
     }
-#define BITS(t, n, extent, label, array)                                                 \
-    static void pack_##t##_##n(const pal_outcome_t *r, uint8_t *out, int32_t width)      \
-    {                                                                                    \
-        memcpy(out, array, (size_t)width);                                               \
+#define BITS(t, n, extent, label, array)                                               \
+    static void pack_##t##_##n(const pal_outcome_t *r, uint8_t *out, int32_t width)    \
+    {                                                                                  \
+        memcpy(out, array, (size_t)width);                                             \
     }
 #define FACTS(t, n, label, function)
 #define OTHER(t, n, storage, bytes, source, unit, label)
@@ -124,23 +124,24 @@ static void put_curve(uint8_t *out, int32_t width, const double *values, int32_t
 /* --- The table --- */
 
 #define COLUMN(t, n) .table = PAL_TABLE_##t, .name = #n
-#define NUMBER(t, n, kind, u, l, value)                                                  \
+#define NUMBER(t, n, kind, u, l, value)                                                \
     {COLUMN(t, n), .storage = kind, .unit = u, .label = l, .number = number_##t##_##n},
-#define TEXT(t, n, l, value)                                                             \
-    {COLUMN(t, n), .storage = PAL_STRING, .extent = PAL_LONGEST, .unit = "1",            \
+#define TEXT(t, n, l, value)                                                           \
+    {COLUMN(t, n), .storage = PAL_STRING, .extent = PAL_LONGEST, .unit = "1",          \
      .label = l, .text = text_##t##_##n},
-#define FACTS(t, n, l, function)                                                         \
-    {COLUMN(t, n), .storage = PAL_U8, .extent = PAL_FORGET_BYTES, .unit = "1",           \
+#define FACTS(t, n, l, function)                                                       \
+    {COLUMN(t, n), .storage = PAL_U8, .extent = PAL_FORGET_BYTES, .unit = "1",         \
      .label = l, .facts = function},
-#define PACKED(t, n, kind, many, u, l)                                                   \
-    {COLUMN(t, n), .storage = kind, .extent = many, .source = PAL_FROM_RESULT,           \
+#define PACKED(t, n, kind, many, u, l)                                                 \
+    {COLUMN(t, n), .storage = kind, .extent = many, .source = PAL_FROM_RESULT,         \
      .unit = u, .label = l, .pack = pack_##t##_##n},
 #define RESULT(t, n, u, l, value) PACKED(t, n, PAL_F64, PAL_ONE, u, l)
 #define COUNT(t, n, u, l, value) PACKED(t, n, PAL_I32, PAL_ONE, u, l)
 #define CURVE(t, n, u, l, array) PACKED(t, n, PAL_F64, PAL_POINTS, u, l)
 #define BITS(t, n, many, l, array) PACKED(t, n, PAL_U8, many, "1", l)
-#define OTHER(t, n, kind, size, from, u, l)                                              \
-    {COLUMN(t, n), .storage = kind, .bytes = size, .source = from, .unit = u, .label = l},
+#define OTHER(t, n, kind, size, from, u, l)                                            \
+    {COLUMN(t, n),   .storage = kind, .bytes = size,                                   \
+     .source = from, .unit = u,       .label = l},
 
 static const pal_column_t columns[] = {
 #include "columns.def"

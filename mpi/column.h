@@ -1,7 +1,8 @@
 /* column.h -- the tables of the results file, one line a column (columns.def).
  *
- * That list drives creation, writing, reading, checksums and the messages between ranks:
- * the results of a row travel as a record, its result columns one after the other.
+ * That list drives creation, writing, reading, checksums and the messages between
+ * ranks: the results of a row travel as a record, its result columns one after the
+ * other.
  */
 #ifndef PAL_MPI_COLUMN_H
 #define PAL_MPI_COLUMN_H
@@ -74,11 +75,11 @@ typedef struct {
     const char *name;
     pal_storage_t storage;
     pal_extent_t extent;
-    int32_t bytes;            /* of text with extent PAL_ONE */
+    int32_t bytes; /* of text with extent PAL_ONE */
     pal_source_t source;
     const char *unit, *label; /* the attributes units and long_name */
     double (*number)(pal_cell_t *cell);
-    const char *(*text)(pal_cell_t *cell); /* NULL when memory is out */
+    const char *(*text)(pal_cell_t *cell);               /* NULL when memory is out */
     int (*facts)(const pal_cell_t *cell, uint8_t *bits); /* PAL_OK or PAL_ENOMEM */
     void (*pack)(const pal_outcome_t *outcome, uint8_t *out, int32_t width);
 } pal_column_t;

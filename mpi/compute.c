@@ -59,8 +59,8 @@ static int make_room(pal_bench_t *bench, int32_t row, pal_error_t *err)
     int rc;
 
     drop_models(bench);
-    rc = pal_base_layout(pal_plan_ground(bench->plan, row), &bench->plan->bases[row].spec,
-                         &bench->layout, err);
+    rc = pal_base_layout(pal_plan_ground(bench->plan, row),
+                         &bench->plan->bases[row].spec, &bench->layout, err);
     if (rc != PAL_OK)
         return rc;
     bench->base = malloc((size_t)bench->layout->count * sizeof(float));
@@ -73,8 +73,8 @@ static int make_room(pal_bench_t *bench, int32_t row, pal_error_t *err)
     return rc;
 }
 
-static void cache_path(const pal_plan_t *plan, const char *cache, int32_t row, char *path,
-                       size_t n)
+static void cache_path(const pal_plan_t *plan, const char *cache, int32_t row,
+                       char *path, size_t n)
 {
     char key[PAL_KEY_TEXT];
 
@@ -98,8 +98,8 @@ static int train_base(void *lab, int32_t row, pal_model_result_t *result,
         return rc;
     pal_key_text(base->key, key);
     cache_path(bench->plan, bench->cache, row, path, sizeof path);
-    return pal_checkpoint_save(path, bench->layout, bench->base, ground->corpus.tokenizer,
-                               key, err);
+    return pal_checkpoint_save(path, bench->layout, bench->base,
+                               ground->corpus.tokenizer, key, err);
 }
 
 static int train_load(void *lab, int32_t row, pal_error_t *err)
@@ -131,7 +131,8 @@ static int train_unlearn(void *lab, int32_t row, pal_model_result_t *result,
 
     return pal_stage_unlearn(bench->lab, pal_plan_ground(bench->plan, unlearned->base),
                              &bench->plan->bases[unlearned->base].spec, unlearned->spec,
-                             unlearned->key, bench->base, bench->unlearned, result, err);
+                             unlearned->key, bench->base, bench->unlearned, result,
+                             err);
 }
 
 static int train_trial(void *lab, int32_t row, pal_trial_result_t *result,

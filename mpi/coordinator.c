@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AHEAD = 2 }; /* jobs of a rank: one running, one to go on with */
+enum { AHEAD = 2 };             /* jobs of a rank: one running, one to go on with */
 static const double PING = 1.0; /* s between signs of life */
 
 typedef struct {
     int64_t seq[AHEAD];
     pal_job_t jobs[AHEAD];
     int count;
-    int lost, gone;   /* its lease ran out; it has said goodbye */
+    int lost, gone; /* its lease ran out; it has said goodbye */
     double heard;
 } pal_rank_t;
 
@@ -21,11 +21,11 @@ struct pal_coordinator {
     pal_transport_t *transport;
     pal_progress_t *progress;
     pal_rank_t *ranks;
-    uint8_t *record;       /* room for one of the largest */
+    uint8_t *record; /* room for one of the largest */
     double lease, pinged, stepped;
     int64_t seq;
     int stopping;
-    int changed;           /* since jobs were last given out */
+    int changed; /* since jobs were last given out */
 };
 
 int pal_coordinator_create(pal_plan_t *plan, pal_store_t *store, pal_queue_t *queue,
@@ -45,8 +45,8 @@ int pal_coordinator_create(pal_plan_t *plan, pal_store_t *store, pal_queue_t *qu
     coordinator->changed = 1;
     coordinator->stepped = -1;
     coordinator->record = malloc(pal_record_most(plan));
-    coordinator->ranks = calloc((size_t)pal_transport_ranks(transport),
-                                sizeof *coordinator->ranks);
+    coordinator->ranks =
+        calloc((size_t)pal_transport_ranks(transport), sizeof *coordinator->ranks);
     if (!coordinator->record || !coordinator->ranks) {
         pal_coordinator_destroy(coordinator);
         return PAL_FAIL(err, PAL_ENOMEM, "%d ranks", pal_transport_ranks(transport));
@@ -119,14 +119,15 @@ static int fail_trials(pal_coordinator_t *coordinator, int32_t unlearned,
     int rc = PAL_OK;
 
     for (int32_t i = 0; i < model->trials && rc == PAL_OK; i++)
-        rc = fail_row(coordinator, PAL_TABLE_TRIALS, model->first + i, state, text, where,
-                      err);
+        rc = fail_row(coordinator, PAL_TABLE_TRIALS, model->first + i, state, text,
+                      where, err);
     return rc;
 }
 
 /* What stands on a model that has none gets its state and its reason. */
-static int fail_descendants(pal_coordinator_t *coordinator, const pal_message_t *message,
-                            const uint8_t *body, pal_error_t *err)
+static int fail_descendants(pal_coordinator_t *coordinator,
+                            const pal_message_t *message, const uint8_t *body,
+                            pal_error_t *err)
 {
     const pal_plan_t *plan = coordinator->plan;
     int is_base = message->table == PAL_TABLE_BASE;
@@ -134,13 +135,15 @@ static int fail_descendants(pal_coordinator_t *coordinator, const pal_message_t 
     char text[PAL_ERROR_BYTES], key[PAL_KEY_TEXT];
     int rc = PAL_OK;
 
-    pal_key_text(is_base ? plan->bases[message->row].key : plan->unlearned[message->row].key,
+    pal_key_text(is_base ? plan->bases[message->row].key
+                         : plan->unlearned[message->row].key,
                  key);
     snprintf(text, sizeof text, "%s %s %s: %.180s", is_base ? "base" : "unlearned", key,
              state == PAL_ROW_DIVERGED ? "diverged" : "failed",
              pal_record_text(plan, (pal_table_t)message->table, body));
     if (!is_base)
-        return fail_trials(coordinator, message->row, state, text, &message->where, err);
+        return fail_trials(coordinator, message->row, state, text, &message->where,
+                           err);
     for (int32_t i = 0; i < plan->unlearned_count && rc == PAL_OK; i++) {
         if (plan->unlearned[i].base != message->row)
             continue;
@@ -152,22 +155,24 @@ static int fail_descendants(pal_coordinator_t *coordinator, const pal_message_t 
     return rc;
 }
 
-/* A row that is there already came from a lost lease, from a model made once more, or from a
- * base whose weights had to be made again: it must be the same. */
+/* A row that is there already came from a lost lease, from a model made once more, or
+ * from a base whose weights had to be made again: it must be the same. */
 static int compare_row(pal_coordinator_t *coordinator, const pal_message_t *message,
                        const uint8_t *body, pal_error_t *err)
 {
     pal_table_t table = (pal_table_t)message->table;
-    int rc = pal_store_read(coordinator->store, table, message->row, coordinator->record,
-                            err);
+    int rc = pal_store_read(coordinator->store, table, message->row,
+                            coordinator->record, err);
 
     if (rc == PAL_OK && message->state != PAL_ROW_FAILED &&
-        memcmp(coordinator->record, body, pal_record_size(coordinator->plan, table)) != 0)
-        pal_progress_say(coordinator->progress,
-                         "warning: row %d of %s, computed again on %s (rank %d), differs "
-                         "from what is stored, which stays: is that another kind of machine?",
-                         message->row, pal_table_path(table), message->where.host,
-                         message->where.rank);
+        memcmp(coordinator->record, body, pal_record_size(coordinator->plan, table)) !=
+            0)
+        pal_progress_say(
+            coordinator->progress,
+            "warning: row %d of %s, computed again on %s (rank %d), differs "
+            "from what is stored, which stays: is that another kind of machine?",
+            message->row, pal_table_path(table), message->where.host,
+            message->where.rank);
     return rc;
 }
 
@@ -181,7 +186,8 @@ static int take_row(pal_coordinator_t *coordinator, const pal_message_t *message
     if (pal_store_state(coordinator->store, table, message->row) != PAL_ROW_PENDING)
         rc = compare_row(coordinator, message, body, err);
     else
-        rc = write_row(coordinator, table, message->row, state, body, &message->where, err);
+        rc = write_row(coordinator, table, message->row, state, body, &message->where,
+                       err);
     if (rc != PAL_OK)
         return rc;
     if (state == PAL_ROW_DONE && table == PAL_TABLE_BASE)
@@ -214,13 +220,14 @@ static int is_sane(const pal_coordinator_t *coordinator, const pal_message_t *me
     return message->kind != PAL_MSG_ROW ||
            (message->table >= PAL_TABLE_BASE && message->table <= PAL_TABLE_TRIALS &&
             message->row >= 0 &&
-            message->row < pal_table_rows(coordinator->plan, (pal_table_t)message->table) &&
+            message->row <
+                pal_table_rows(coordinator->plan, (pal_table_t)message->table) &&
             message->state > PAL_ROW_PENDING && message->state <= PAL_ROW_DIVERGED);
 }
 
 int pal_coordinator_handle(pal_coordinator_t *coordinator, int rank,
-                           const pal_message_t *message, const uint8_t *body, double now,
-                           pal_error_t *err)
+                           const pal_message_t *message, const uint8_t *body,
+                           double now, pal_error_t *err)
 {
     pal_rank_t *from = &coordinator->ranks[rank];
 
@@ -286,9 +293,10 @@ static void lose(pal_coordinator_t *coordinator, int i)
     pal_rank_t *rank = &coordinator->ranks[i];
 
     rank->lost = 1;
-    pal_progress_say(coordinator->progress,
-                     "rank %d said nothing for %.0f s and counts as lost; others take over",
-                     i, coordinator->lease);
+    pal_progress_say(
+        coordinator->progress,
+        "rank %d said nothing for %.0f s and counts as lost; others take over", i,
+        coordinator->lease);
     while (rank->count > 0)
         pal_queue_return(coordinator->queue, &rank->jobs[--rank->count]);
     pal_queue_forget(coordinator->queue, i);
@@ -298,8 +306,8 @@ static void lose(pal_coordinator_t *coordinator, int i)
 static void check_leases(pal_coordinator_t *coordinator, double now)
 {
     /* Who was itself asleep cannot tell who was silent. */
-    int asleep = coordinator->stepped < 0 ||
-                 now - coordinator->stepped > coordinator->lease / 2;
+    int asleep =
+        coordinator->stepped < 0 || now - coordinator->stepped > coordinator->lease / 2;
 
     coordinator->stepped = now;
     for (int i = 0; i < pal_transport_ranks(coordinator->transport); i++) {
@@ -319,7 +327,8 @@ static int ping(pal_coordinator_t *coordinator, double now, pal_error_t *err)
     if (now - coordinator->pinged < PING)
         return PAL_OK;
     coordinator->pinged = now;
-    for (int i = 0; i < pal_transport_ranks(coordinator->transport) && rc == PAL_OK; i++)
+    for (int i = 0; i < pal_transport_ranks(coordinator->transport) && rc == PAL_OK;
+         i++)
         if (!coordinator->ranks[i].gone && !coordinator->ranks[i].lost)
             rc = send_plain(coordinator, i, PAL_MSG_PING, err);
     return rc;
@@ -333,7 +342,8 @@ int pal_coordinator_step(pal_coordinator_t *coordinator, double now, pal_error_t
     rc = ping(coordinator, now, err);
     if (rc == PAL_OK && !coordinator->stopping && coordinator->changed)
         rc = give_jobs(coordinator, err);
-    if (rc == PAL_OK && !coordinator->stopping && pal_queue_left(coordinator->queue) == 0)
+    if (rc == PAL_OK && !coordinator->stopping &&
+        pal_queue_left(coordinator->queue) == 0)
         rc = pal_coordinator_stop(coordinator, err);
     return rc;
 }
@@ -345,7 +355,8 @@ int pal_coordinator_stop(pal_coordinator_t *coordinator, pal_error_t *err)
     if (coordinator->stopping)
         return PAL_OK;
     coordinator->stopping = 1;
-    for (int i = 0; i < pal_transport_ranks(coordinator->transport) && rc == PAL_OK; i++)
+    for (int i = 0; i < pal_transport_ranks(coordinator->transport) && rc == PAL_OK;
+         i++)
         if (!coordinator->ranks[i].gone)
             rc = send_plain(coordinator, i, PAL_MSG_STOP, err);
     return rc;

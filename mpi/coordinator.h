@@ -1,7 +1,8 @@
 /* coordinator.h -- rank 0's part: hands out jobs, writes rows, notices who is gone.
  *
- * A lease is the trust in a rank that has spoken lately. When it runs out the rank's jobs go
- * to others; what it sends later is still welcome, because a row computed twice is the same.
+ * A lease is the trust in a rank that has spoken lately. When it runs out the rank's
+ * jobs go to others; what it sends later is still welcome, because a row computed twice
+ * is the same.
  */
 #ifndef PAL_MPI_COORDINATOR_H
 #define PAL_MPI_COORDINATOR_H
@@ -21,10 +22,11 @@ void pal_coordinator_destroy(pal_coordinator_t *coordinator);
 /* A message from a rank. A failure is that of the results file or of MPI. */
 PAL_MUST_CHECK
 int pal_coordinator_handle(pal_coordinator_t *coordinator, int rank,
-                           const pal_message_t *message, const uint8_t *body, double now,
-                           pal_error_t *err);
+                           const pal_message_t *message, const uint8_t *body,
+                           double now, pal_error_t *err);
 
-/* Give out what can be given, look after leases, tell everyone to stop when all is done. */
+/* Give out what can be given, look after leases, tell everyone to stop when all is
+ * done. */
 PAL_MUST_CHECK
 int pal_coordinator_step(pal_coordinator_t *coordinator, double now, pal_error_t *err);
 

@@ -95,8 +95,8 @@ static void take(const pal_cores_t *set, hwloc_obj_t core, pal_cores_t *share)
 }
 
 /* Part `mine` of `ranks` of the cores that the set touches. */
-static int split(const pal_cores_t *set, int32_t ranks, int32_t mine, pal_cores_t *share,
-                 pal_error_t *err)
+static int split(const pal_cores_t *set, int32_t ranks, int32_t mine,
+                 pal_cores_t *share, pal_error_t *err)
 {
     hwloc_topology_t topology;
     hwloc_obj_t core = NULL;

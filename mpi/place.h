@@ -16,15 +16,16 @@ typedef struct {
 /* "hwloc 2.9", the interface's version, into text[n]. */
 void pal_place_library(char *text, int n);
 
-/* Units this process may use: allowed by the machine (cgroup, cpuset) and in the mask it
- * inherited. Call it before anything is bound. */
+/* Units this process may use: allowed by the machine (cgroup, cpuset) and in the mask
+ * it inherited. Call it before anything is bound. */
 PAL_MUST_CHECK
 int pal_place_usable(pal_cores_t *usable, pal_error_t *err);
 
-/* The share of local rank `mine` of the `ranks` ranks of a node, usable[] being the sets of
- * all of them. Equal sets: contiguous runs of cores in the machine's own order, sizes
- * differing by at most one core; more ranks than cores share them in turn. Pairwise disjoint
- * sets: the launcher has placed the ranks, keep it. Otherwise the union is split. */
+/* The share of local rank `mine` of the `ranks` ranks of a node, usable[] being the
+ * sets of all of them. Equal sets: contiguous runs of cores in the machine's own order,
+ * sizes differing by at most one core; more ranks than cores share them in turn.
+ * Pairwise disjoint sets: the launcher has placed the ranks, keep it. Otherwise the
+ * union is split. */
 PAL_MUST_CHECK
 int pal_place_share(const pal_cores_t *usable, int32_t ranks, int32_t mine,
                     pal_cores_t *share, pal_error_t *err);

@@ -20,12 +20,12 @@ void pal_progress_time(double seconds, char *text, size_t n)
         snprintf(text, n, "%ld:%02ld", s / 60, s % 60);
 }
 
-void pal_progress_start(pal_progress_t *progress, FILE *out, const char *name,
+void pal_progress_start(pal_progress_t *progress, int quiet, const char *name,
                         int32_t trials, int32_t done_before, double flops, double now)
 {
     memset(progress, 0, sizeof *progress);
-    progress->out = out;
-    progress->terminal = out && isatty(fileno(out));
+    progress->out = quiet ? NULL : stderr;
+    progress->terminal = !quiet && isatty(fileno(stderr));
     progress->name = name;
     progress->trials = trials;
     progress->done = progress->done_before = done_before;
@@ -117,7 +117,8 @@ void pal_progress_say(pal_progress_t *progress, const char *format, ...)
     fflush(out);
 }
 
-void pal_progress_end(pal_progress_t *progress, const char *path, double left, double now)
+void pal_progress_end(pal_progress_t *progress, const char *path, double left,
+                      double now)
 {
     char took[TIME_TEXT];
 

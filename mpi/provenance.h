@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Commit the program was built from, "-dirty" after it if the tree had changes; "unknown"
- * outside a repository. Static. */
+/* Commit the program was built from, "-dirty" after it if the tree had changes;
+ * "unknown" outside a repository. Static. */
 const char *pal_build_commit(void);
 const char *pal_build_version(void);
 

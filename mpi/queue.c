@@ -5,9 +5,9 @@
 typedef enum { CLOSED, OPEN, GIVEN } pal_progress_state_t;
 
 typedef struct {
-    uint8_t row;    /* of /base */
-    uint8_t work;   /* its training */
-    uint8_t ready;  /* its weights can be read */
+    uint8_t row;   /* of /base */
+    uint8_t work;  /* its training */
+    uint8_t ready; /* its weights can be read */
 } pal_base_work_t;
 
 typedef struct {
@@ -109,7 +109,8 @@ int pal_queue_create(const pal_plan_t *plan, int32_t ranks, pal_queue_t **out,
     queue->plan = plan;
     queue->ranks = ranks;
     queue->bases = calloc((size_t)plan->base_count + 1, sizeof *queue->bases);
-    queue->unlearned = calloc((size_t)plan->unlearned_count + 1, sizeof *queue->unlearned);
+    queue->unlearned =
+        calloc((size_t)plan->unlearned_count + 1, sizeof *queue->unlearned);
     queue->trials = calloc((size_t)plan->trial_count + 1, 1);
     queue->holds = calloc((size_t)ranks, sizeof *queue->holds);
     if (!queue->bases || !queue->unlearned || !queue->trials || !queue->holds ||
@@ -192,7 +193,8 @@ void pal_queue_add(pal_queue_t *queue, pal_table_t table, int32_t row)
         queue->unlearned[row].row = OPEN;
         count_model(queue, row);
     } else {
-        pal_unlearned_work_t *work = &queue->unlearned[queue->plan->trials[row].unlearned];
+        pal_unlearned_work_t *work =
+            &queue->unlearned[queue->plan->trials[row].unlearned];
 
         queue->trials[row] = OPEN;
         queue->todo++;
@@ -262,7 +264,8 @@ void pal_queue_close(pal_queue_t *queue, pal_table_t table, int32_t row)
         work->row = work->model = CLOSED;
         uncount_model(queue, row);
     } else if (queue->trials[row] != CLOSED) {
-        pal_unlearned_work_t *work = &queue->unlearned[queue->plan->trials[row].unlearned];
+        pal_unlearned_work_t *work =
+            &queue->unlearned[queue->plan->trials[row].unlearned];
 
         if (queue->trials[row] == OPEN) {
             queue->todo--;
@@ -346,13 +349,14 @@ static int32_t pop_unlearned(pal_queue_t *queue)
         row = pop(&queue->unlearned_heap);
         if (row >= 0)
             queue->unlearned[row].heaped = 0;
-    } while (row >= 0 && (!wants(&queue->unlearned[row]) || queue->unlearned[row].owners));
+    } while (row >= 0 &&
+             (!wants(&queue->unlearned[row]) || queue->unlearned[row].owners));
     return row;
 }
 
-/* The model in other hands that is best shared. k ranks need rem / k for what nobody has
- * yet; one more, which must make the model first, brings that to (rem + making) / (k + 1):
- * sooner if rem > k * making. */
+/* The model in other hands that is best shared. k ranks need rem / k for what nobody
+ * has yet; one more, which must make the model first, brings that to (rem + making) /
+ * (k + 1): sooner if rem > k * making. */
 static int32_t shared(const pal_queue_t *queue)
 {
     int32_t best = -1;

@@ -1,9 +1,9 @@
 /* queue.h -- what is left to do, and who does what next. No MPI, no files, no clock.
  *
  * A job is a base model, or one trial of an unlearned model; a rank makes the unlearned
- * model when it does not hold it. So a rank keeps getting trials of the model it holds, and
- * only when nothing else is left does it take some of another rank's, if that pays for
- * making the model once more.
+ * model when it does not hold it. So a rank keeps getting trials of the model it holds,
+ * and only when nothing else is left does it take some of another rank's, if that pays
+ * for making the model once more.
  */
 #ifndef PAL_MPI_QUEUE_H
 #define PAL_MPI_QUEUE_H
@@ -27,15 +27,15 @@ void pal_queue_destroy(pal_queue_t *queue);
 /* This row of /base, /unlearned or /trials is to be computed. */
 void pal_queue_add(pal_queue_t *queue, pal_table_t table, int32_t row);
 
-/* The weights of a base can be read. Call it for those in the cache before start(), later
- * whenever one is trained. */
+/* The weights of a base can be read. Call it for those in the cache before start(),
+ * later whenever one is trained. */
 void pal_queue_base_ready(pal_queue_t *queue, int32_t base);
 
 /* After all rows are added: bases without weights that something needs become work. */
 void pal_queue_start(pal_queue_t *queue);
 
-/* The next job of a rank, longest first; 0 if there is none for it now. busy: it has a job
- * running and asks ahead; then it gets none when there is hardly enough for all. */
+/* The next job of a rank, longest first; 0 if there is none for it now. busy: it has a
+ * job running and asks ahead; then it gets none when there is hardly enough for all. */
 int pal_queue_next(pal_queue_t *queue, int32_t rank, int busy, pal_job_t *job);
 
 /* The row needs nothing more, however it ended. No effect on one that is not open. */

@@ -63,8 +63,10 @@ int pal_start_compare(MPI_Comm comm, const pal_plan_t *plan, pal_error_t *err)
     MPI_Comm_rank(comm, &rank);
     MPI_Bcast(&first, (int)sizeof first, MPI_BYTE, 0, comm);
     if (!pal_key_equal(first, plan->key))
-        rc = PAL_REJECT(err, "rank %d made another plan of the same config than rank 0: do "
-                        "its files (facts) differ from node to node?", rank);
+        rc = PAL_REJECT(err,
+                        "rank %d made another plan of the same config than rank 0: do "
+                        "its files (facts) differ from node to node?",
+                        rank);
     return pal_start_agree(comm, rc, err);
 }
 
@@ -79,7 +81,8 @@ static int take_share(MPI_Comm node, const pal_cores_t *usable, pal_cores_t *sha
     all = calloc((size_t)ranks, sizeof *all);
     if (!all)
         MPI_Abort(node, 1); /* the others are in the call below */
-    MPI_Allgather(usable, sizeof *usable, MPI_BYTE, all, sizeof *usable, MPI_BYTE, node);
+    MPI_Allgather(usable, sizeof *usable, MPI_BYTE, all, sizeof *usable, MPI_BYTE,
+                  node);
     rc = pal_place_share(all, ranks, rank, share, NULL);
     free(all);
     return rc == PAL_OK ? pal_place_bind(share, NULL) : rc;

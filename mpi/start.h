@@ -9,8 +9,8 @@
 
 /* All on comm, collective. */
 
-/* The result of what every rank just did: the failure of the lowest rank that has one, on
- * all. err keeps its text on that rank alone and is empty on the others. */
+/* The result of what every rank just did: the failure of the lowest rank that has one,
+ * on all. err keeps its text on that rank alone and is empty on the others. */
 PAL_MUST_CHECK
 int pal_start_agree(MPI_Comm comm, int rc, pal_error_t *err);
 
@@ -23,9 +23,9 @@ int pal_start_config(MPI_Comm comm, const char *path, pal_config_t *config,
 PAL_MUST_CHECK
 int pal_start_compare(MPI_Comm comm, const pal_plan_t *plan, pal_error_t *err);
 
-/* Bind the calling thread to its share of the node's cores (place.h) unless unbound. Rank 0
- * gets "host(cores) host(cores) ..." of all ranks in hosts[n], cut to fit. A machine that
- * cannot be read or bound is left as it is. */
+/* Bind the calling thread to its share of the node's cores (place.h) unless unbound.
+ * Rank 0 gets "host(cores) host(cores) ..." of all ranks in hosts[n], cut to fit. A
+ * machine that cannot be read or bound is left as it is. */
 void pal_start_place(MPI_Comm comm, int unbound, char *hosts, size_t n);
 
 #endif

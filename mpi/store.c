@@ -26,12 +26,14 @@ static int load_states(pal_store_t *store, pal_error_t *err)
     return PAL_OK;
 }
 
-int pal_store_attach(const char *path, int writable, pal_store_t **out, pal_error_t *err)
+int pal_store_attach(const char *path, int writable, pal_store_t **out,
+                     pal_error_t *err)
 {
     pal_store_t *store = calloc(1, sizeof *store);
     int rc;
 
-    if (!store || !(store->spans = calloc((size_t)pal_column_count(), sizeof(pal_span_t))) ||
+    if (!store ||
+        !(store->spans = calloc((size_t)pal_column_count(), sizeof(pal_span_t))) ||
         !(store->path = malloc(strlen(path) + 1))) {
         free(store ? store->spans : NULL);
         free(store);
@@ -116,8 +118,8 @@ int pal_store_put(const pal_store_t *store, int column, int32_t row, int32_t n,
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
-            return PAL_FAIL(err, PAL_EIO, "%s: writing row %d of %s: %s", store->path, row,
-                            pal_table_path(pal_column_at(column)->table),
+            return PAL_FAIL(err, PAL_EIO, "%s: writing row %d of %s: %s", store->path,
+                            row, pal_table_path(pal_column_at(column)->table),
                             done < 0 ? strerror(errno) : "nothing written");
         from += done;
         at += done;
@@ -136,8 +138,8 @@ size_t pal_store_record_size(const pal_store_t *store, pal_table_t table)
     return size;
 }
 
-int pal_store_records(const pal_store_t *store, pal_table_t table, int32_t row, int32_t n,
-                      uint8_t *records, pal_error_t *err)
+int pal_store_records(const pal_store_t *store, pal_table_t table, int32_t row,
+                      int32_t n, uint8_t *records, pal_error_t *err)
 {
     size_t size = pal_store_record_size(store, table), at = 0;
     uint8_t *values = malloc(size * (size_t)n + 1);
@@ -152,7 +154,8 @@ int pal_store_records(const pal_store_t *store, pal_table_t table, int32_t row, 
             continue;
         rc = pal_store_get(store, i, row, n, values, err);
         for (int32_t r = 0; r < n && rc == PAL_OK; r++)
-            memcpy(records + size * (size_t)r + at, values + stride * (size_t)r, stride);
+            memcpy(records + size * (size_t)r + at, values + stride * (size_t)r,
+                   stride);
         at += stride;
     }
     free(values);
@@ -186,7 +189,8 @@ static int put_where(pal_store_t *store, pal_table_t table, int32_t row,
     memcpy(host, where->host, strnlen(where->host, sizeof host - 1));
     rc = pal_store_put(store, pal_column_find(run, "host"), row, 1, host, err);
     if (rc == PAL_OK)
-        rc = pal_store_put(store, pal_column_find(run, "rank"), row, 1, &where->rank, err);
+        rc = pal_store_put(store, pal_column_find(run, "rank"), row, 1, &where->rank,
+                           err);
     if (rc == PAL_OK)
         rc = pal_store_put(store, pal_column_find(run, "seconds"), row, 1,
                            &where->seconds, err);
@@ -221,10 +225,11 @@ static int put_record(pal_store_t *store, pal_table_t table, int32_t row,
     return rc;
 }
 
-/* A reader, or the next run after a kill, must never see a state whose row is not whole:
- * pending first, then results, checksum, and the state last. */
-int pal_store_write(pal_store_t *store, pal_table_t table, int32_t row, pal_state_t state,
-                    const uint8_t *record, const pal_where_t *where, pal_error_t *err)
+/* A reader, or the next run after a kill, must never see a state whose row is not
+ * whole: pending first, then results, checksum, and the state last. */
+int pal_store_write(pal_store_t *store, pal_table_t table, int32_t row,
+                    pal_state_t state, const uint8_t *record, const pal_where_t *where,
+                    pal_error_t *err)
 {
     char key[PAL_KEY_TEXT] = "";
     uint32_t crc = 0;
@@ -286,10 +291,11 @@ static int find(pal_table_t table, const char *name, int text, int *column,
 {
     *column = pal_column_find(table, name);
     if (*column < 0)
-        return PAL_FAIL(err, PAL_ENOENT, "no column %s/%s", pal_table_path(table), name);
+        return PAL_FAIL(err, PAL_ENOENT, "no column %s/%s", pal_table_path(table),
+                        name);
     if ((pal_column_at(*column)->storage == PAL_STRING) != text)
-        return PAL_FAIL(err, PAL_EINVAL, "column %s/%s is %s", pal_table_path(table), name,
-                        text ? "not text" : "text");
+        return PAL_FAIL(err, PAL_EINVAL, "column %s/%s is %s", pal_table_path(table),
+                        name, text ? "not text" : "text");
     return PAL_OK;
 }
 
@@ -347,8 +353,8 @@ int pal_store_bits(const pal_store_t *store, pal_table_t table, const char *colu
     int i, rc = find(table, column, 0, &i, err);
 
     if (rc == PAL_OK && pal_column_at(i)->storage != PAL_U8)
-        rc = PAL_FAIL(err, PAL_EINVAL, "column %s/%s is not bits", pal_table_path(table),
-                      column);
+        rc = PAL_FAIL(err, PAL_EINVAL, "column %s/%s is not bits",
+                      pal_table_path(table), column);
     if (rc == PAL_OK)
         rc = pal_store_get(store, i, 0, store->rows[table], bits, err);
     return rc;

@@ -1,6 +1,6 @@
-/* A whole results file. HDF5 makes it in memory: the library never meets a full disk, which
- * it does not survive cleanly, and the bytes go out with plain writes. The index goes into
- * the user block before it. */
+/* A whole results file. HDF5 makes it in memory: the library never meets a full disk,
+ * which it does not survive cleanly, and the bytes go out with plain writes. The index
+ * goes into the user block before it. */
 #include <hdf5.h>
 #include <math.h>
 #include <stdio.h>
@@ -24,8 +24,9 @@ static hid_t text_type(size_t bytes)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
 
-    if (type >= 0 && (H5Tset_size(type, bytes) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
-                      H5Tset_strpad(type, H5T_STR_NULLPAD) < 0)) {
+    if (type >= 0 &&
+        (H5Tset_size(type, bytes) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
+         H5Tset_strpad(type, H5T_STR_NULLPAD) < 0)) {
         drop(type);
         type = -1;
     }
@@ -58,8 +59,8 @@ static int add_attribute(hid_t object, const char *name, const char *text,
     int rc = PAL_OK;
 
     if (n > MOST_ATTRIBUTE)
-        return PAL_REJECT(err, "%s of %zu bytes; the results file keeps at most %d", name,
-                          n, MOST_ATTRIBUTE);
+        return PAL_REJECT(err, "%s of %zu bytes; the results file keeps at most %d",
+                          name, n, MOST_ATTRIBUTE);
     type = text_type(n ? n : 1);
     space = H5Screate(H5S_SCALAR);
     if (type >= 0 && space >= 0)
@@ -112,7 +113,8 @@ static void store_number(const pal_column_t *column, double value, void *out)
 }
 
 /* A plan column's values, a blank column's blanks: rows * width values. */
-static int fill(pal_plan_t *plan, const pal_column_t *column, int32_t width, uint8_t *out)
+static int fill(pal_plan_t *plan, const pal_column_t *column, int32_t width,
+                uint8_t *out)
 {
     int32_t rows = pal_table_rows(plan, column->table);
     size_t stride = pal_storage_size(column->storage) * (size_t)width;
@@ -140,7 +142,8 @@ static int fill(pal_plan_t *plan, const pal_column_t *column, int32_t width, uin
     return rc;
 }
 
-static hid_t make_dataset(hid_t file, const pal_column_t *column, hid_t type, hid_t space)
+static hid_t make_dataset(hid_t file, const pal_column_t *column, hid_t type,
+                          hid_t space)
 {
     hid_t plist = H5Pcreate(H5P_DATASET_CREATE), dataset = -1;
     char path[96];
@@ -167,7 +170,8 @@ static int make_column(hid_t file, pal_plan_t *plan, const pal_column_t *column,
     int rc;
 
     if (!values || fill(plan, column, width, values) != PAL_OK) {
-        rc = PAL_FAIL(err, PAL_ENOMEM, "%zu bytes for the column %s", bytes, column->name);
+        rc = PAL_FAIL(err, PAL_ENOMEM, "%zu bytes for the column %s", bytes,
+                      column->name);
         goto out;
     }
     if ((type = column_type(column, width)) < 0 ||
@@ -276,11 +280,11 @@ static hid_t open_memory(size_t room)
 }
 
 /* The index, then what HDF5 made. */
-static int join(hid_t file, pal_store_t *index, size_t room, uint8_t **image, size_t *size,
-                pal_error_t *err)
+static int join(hid_t file, pal_store_t *index, size_t room, uint8_t **image,
+                size_t *size, pal_error_t *err)
 {
-    ssize_t n = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1
-                                                     : H5Fget_file_image(file, NULL, 0);
+    ssize_t n =
+        H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
     uint8_t *bytes = n > 0 ? calloc(1, room + (size_t)n) : NULL;
 
     if (!bytes || H5Fget_file_image(file, bytes + room, (size_t)n) != n) {
@@ -320,7 +324,7 @@ out:
 
 double pal_store_bytes(pal_plan_t *plan)
 {
-    enum { HEADER = 470, INDEX = 16384 }; /* of a dataset with its attributes; of the file */
+    enum { INDEX = 16384, HEADER = 470 }; /* HDF5's own bytes for a dataset */
     double bytes = INDEX;
 
     for (int i = 0; i < pal_column_count(); i++) {

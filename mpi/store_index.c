@@ -1,5 +1,5 @@
-/* The index of a results file: text in its user block, which HDF5 skips and keeps. A line
- * with its length and checksum, then a line a column and the attributes:
+/* The index of a results file: text in its user block, which HDF5 skips and keeps. A
+ * line with its length and checksum, then a line a column and the attributes:
  *
  *   palimpsest results, schema 1, 7345 bytes, crc 1a2b3c4d
  *   length 153616
@@ -47,16 +47,18 @@ void pal_index_print(const pal_store_t *store, size_t length, char *room, size_t
     for (int i = 0; i < pal_column_count(); i++) {
         const pal_column_t *column = pal_column_at(i);
 
-        at += snprintf(at, (size_t)(end - at), "column %s/%s %d %d %" PRId64 "\n",
-                       pal_table_path(column->table), column->name, store->spans[i].width,
-                       store->rows[column->table], store->spans[i].offset);
+        at +=
+            snprintf(at, (size_t)(end - at), "column %s/%s %d %d %" PRId64 "\n",
+                     pal_table_path(column->table), column->name, store->spans[i].width,
+                     store->rows[column->table], store->spans[i].offset);
     }
     for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++)
         at += snprintf(at, (size_t)(end - at), "attribute %s %zu\n%s\n",
                        pal_attribute_names[i], strlen(store->attributes[i]),
                        store->attributes[i]);
-    snprintf(room, HEAD, "%s%d, %zu bytes, crc %08" PRIx32 "\n", title, PAL_STORE_SCHEMA,
-             (size_t)(at - body), pal_crc32(0, body, (size_t)(at - body)));
+    snprintf(room, HEAD, "%s%d, %zu bytes, crc %08" PRIx32 "\n", title,
+             PAL_STORE_SCHEMA, (size_t)(at - body),
+             pal_crc32(0, body, (size_t)(at - body)));
 }
 
 /* --- Reading --- */
@@ -77,11 +79,13 @@ static int read_head(const pal_store_t *store, size_t *bytes, uint32_t *crc,
                           store->path, (long long)file.st_size,
                           strncmp(head, "\211HDF", 4) == 0 ? "of some HDF5 file"
                                                            : "not of HDF5");
-    if (sscanf(head + sizeof title - 1, "%9d, %10zu bytes, crc %8" SCNx32, &schema, bytes,
-               crc) != 3 && schema == PAL_STORE_SCHEMA)
+    if (sscanf(head + sizeof title - 1, "%9d, %10zu bytes, crc %8" SCNx32, &schema,
+               bytes, crc) != 3 &&
+        schema == PAL_STORE_SCHEMA)
         return PAL_REJECT(err, "%s: damaged in its first line", store->path);
     if (schema != PAL_STORE_SCHEMA)
-        return PAL_REJECT(err, "%s: written with schema %d; this program reads schema %d",
+        return PAL_REJECT(err,
+                          "%s: written with schema %d; this program reads schema %d",
                           store->path, schema, PAL_STORE_SCHEMA);
     return PAL_OK;
 }
@@ -102,10 +106,11 @@ static int read_body(const pal_store_t *store, char **body, size_t *bytes,
         return PAL_REJECT(err, "%s: an index of %zu bytes", store->path, *bytes);
     got = pread(store->fd, text, *bytes, HEAD);
     if (got != (ssize_t)*bytes) {
-        rc = PAL_REJECT(err, "%s: truncated: %zd bytes of an index of %zu", store->path, got,
-                        *bytes);
+        rc = PAL_REJECT(err, "%s: truncated: %zd bytes of an index of %zu", store->path,
+                        got, *bytes);
     } else if (pal_crc32(0, text, *bytes) != crc) {
-        rc = PAL_REJECT(err, "%s: damaged: its index has another checksum", store->path);
+        rc =
+            PAL_REJECT(err, "%s: damaged: its index has another checksum", store->path);
     }
     if (rc != PAL_OK) {
         free(text);
@@ -124,7 +129,8 @@ static int find_path(const char *path)
     for (int i = 0; i < pal_column_count(); i++) {
         const pal_column_t *column = pal_column_at(i);
 
-        snprintf(name, sizeof name, "%s/%s", pal_table_path(column->table), column->name);
+        snprintf(name, sizeof name, "%s/%s", pal_table_path(column->table),
+                 column->name);
         if (strcmp(name, path) == 0)
             return i;
     }

@@ -1,5 +1,5 @@
-/* One run a results file. The lock is beside the file, because readers' HDF5 locks the file
- * itself; it is a record lock, which goes with its process and works on NFS. */
+/* One run a results file. The lock is beside the file, because readers' HDF5 locks the
+ * file itself; it is a record lock, which goes with its process and works on NFS. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -93,14 +93,17 @@ int pal_store_lock(const char *path, double patience, int *lock, pal_error_t *er
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (rc != PAL_OK || fd >= 0 ||
             (double)(now.tv_sec - start.tv_sec) +
-                    1e-9 * (double)(now.tv_nsec - start.tv_nsec) >= patience)
+                    1e-9 * (double)(now.tv_nsec - start.tv_nsec) >=
+                patience)
             break;
         nanosleep(&pause, NULL);
     }
     if (rc == PAL_OK && fd < 0) {
         read_holder(name, holder);
-        rc = PAL_REJECT(err, "%s: another run is writing it (%s); wait for its end, or "
-                        "choose another -o", path, holder[0] ? holder : "no name given");
+        rc = PAL_REJECT(err,
+                        "%s: another run is writing it (%s); wait for its end, or "
+                        "choose another -o",
+                        path, holder[0] ? holder : "no name given");
     }
     if (rc == PAL_OK) {
         sign(fd);

@@ -71,8 +71,8 @@ static int fit(const pal_column_t *column, const pal_span_t *from, const pal_spa
     return same;
 }
 
-static int fit_record(const pal_store_t *old, const pal_store_t *fresh, pal_table_t table,
-                      const uint8_t *in, uint8_t *out)
+static int fit_record(const pal_store_t *old, const pal_store_t *fresh,
+                      pal_table_t table, const uint8_t *in, uint8_t *out)
 {
     for (int i = 0; i < pal_column_count(); i++) {
         const pal_column_t *column = pal_column_at(i);
@@ -91,10 +91,12 @@ static int read_where(const pal_store_t *store, pal_table_t table, int32_t row,
                       pal_where_t *where, pal_error_t *err)
 {
     pal_table_t run = pal_store_run_table(table);
-    int rc = pal_store_get(store, pal_column_find(run, "host"), row, 1, where->host, err);
+    int rc =
+        pal_store_get(store, pal_column_find(run, "host"), row, 1, where->host, err);
 
     if (rc == PAL_OK)
-        rc = pal_store_get(store, pal_column_find(run, "rank"), row, 1, &where->rank, err);
+        rc = pal_store_get(store, pal_column_find(run, "rank"), row, 1, &where->rank,
+                           err);
     if (rc == PAL_OK)
         rc = pal_store_get(store, pal_column_find(run, "seconds"), row, 1,
                            &where->seconds, err);
@@ -130,8 +132,8 @@ static int move_row(pal_store_t *old, int32_t from, pal_store_t *fresh, int32_t 
     return pal_store_write(fresh, table, to, state, out, &where, err);
 }
 
-/* Finished rows of `old` without a place in `fresh` go into *homeless; with move set the
- * others are copied. */
+/* Finished rows of `old` without a place in `fresh` go into *homeless; with move set
+ * the others are copied. */
 static int move_table(pal_store_t *old, pal_store_t *fresh, pal_table_t table, int move,
                       int32_t *homeless, pal_error_t *err)
 {
@@ -151,7 +153,8 @@ static int move_table(pal_store_t *old, pal_store_t *fresh, pal_table_t table, i
 
         if (!is_finished(old, table, theirs[i].row))
             continue;
-        to = bsearch(&theirs[i], ours, (size_t)fresh->rows[table], sizeof *ours, by_key);
+        to =
+            bsearch(&theirs[i], ours, (size_t)fresh->rows[table], sizeof *ours, by_key);
         if (!to)
             ++*homeless;
         else if (move)
@@ -203,7 +206,8 @@ int pal_store_move(pal_store_t *old, pal_store_t *fresh, pal_error_t *err)
     if (rc != PAL_OK)
         return rc;
     if (trials || models)
-        return PAL_REJECT(err, "%s holds %d done trials and %d done models that this "
+        return PAL_REJECT(err,
+                          "%s holds %d done trials and %d done models that this "
                           "config does not have; choose another -o, or move it away",
                           old->path, trials, models);
     for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS && rc == PAL_OK; t++)

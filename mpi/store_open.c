@@ -31,8 +31,8 @@ static int write_all(int fd, const uint8_t *bytes, size_t size)
     return 0;
 }
 
-/* The whole file under a temporary name. All its blocks are there after this, so the disk
- * cannot be full later. */
+/* The whole file under a temporary name. All its blocks are there after this, so the
+ * disk cannot be full later. */
 static int make_temporary(const char *name, pal_plan_t *plan, const char *config,
                           pal_error_t *err)
 {
@@ -236,8 +236,9 @@ static int prepare(const char *path, pal_plan_t *plan, const char *config,
     return rc;
 }
 
-int pal_store_open(const char *path, pal_plan_t *plan, const char *config, double patience,
-                   pal_store_t **out, pal_resume_t *resume, pal_error_t *err)
+int pal_store_open(const char *path, pal_plan_t *plan, const char *config,
+                   double patience, pal_store_t **out, pal_resume_t *resume,
+                   pal_error_t *err)
 {
     pal_store_t *store = NULL;
     pal_resume_t found = {0};

@@ -80,7 +80,8 @@ static int set_paths(pal_sweep_t *sweep, pal_error_t *err)
     if (output)
         n = snprintf(sweep->path, sizeof sweep->path, "%s", output);
     else
-        n = snprintf(sweep->path, sizeof sweep->path, "results/%s.h5", sweep->plan->name);
+        n = snprintf(sweep->path, sizeof sweep->path, "results/%s.h5",
+                     sweep->plan->name);
     if (n >= PATH_BYTES || n == 0)
         return PAL_REJECT(err, "-o: a name of %d bytes", n);
     strcpy(copy, sweep->path);
@@ -125,14 +126,16 @@ static void say_start(pal_sweep_t *sweep, const pal_resume_t *resume)
     pal_progress_t *progress = &sweep->progress;
     int32_t diverged = count(sweep, PAL_TABLE_TRIALS, PAL_ROW_DIVERGED);
 
-    pal_progress_start(progress, sweep->options->quiet ? NULL : stderr, plan->name,
+    pal_progress_start(progress, sweep->options->quiet, plan->name,
                        plan->trial_count,
                        count(sweep, PAL_TABLE_TRIALS, PAL_ROW_DONE) + diverged,
                        pal_queue_flops(sweep->queue), seconds());
     progress->diverged = diverged;
     if (resume->corrupt)
-        pal_progress_say(progress, "warning: %d rows of %s had a wrong checksum and are "
-                         "computed again", resume->corrupt, sweep->path);
+        pal_progress_say(progress,
+                         "warning: %d rows of %s had a wrong checksum and are "
+                         "computed again",
+                         resume->corrupt, sweep->path);
     if (sweep->options->quiet)
         return;
     if (resume->created == 2)
@@ -142,10 +145,12 @@ static void say_start(pal_sweep_t *sweep, const pal_resume_t *resume)
         pal_progress_say(progress, "%s: all %d trials are done; nothing to compute: %s",
                          plan->name, plan->trial_count, sweep->path);
     else
-        pal_progress_say(progress, "%s: %d of %d trials to do, %d base models, %d "
-                         "unlearned models; ranks on %s", plan->name,
-                         plan->trial_count - progress->done, plan->trial_count,
-                         plan->base_count, plan->unlearned_count, sweep->hosts);
+        pal_progress_say(progress,
+                         "%s: %d of %d trials to do, %d base models, %d "
+                         "unlearned models; ranks on %s",
+                         plan->name, plan->trial_count - progress->done,
+                         plan->trial_count, plan->base_count, plan->unlearned_count,
+                         sweep->hosts);
 }
 
 /* Rank 0: the file, the queue, the session. */
@@ -224,8 +229,8 @@ static int take_message(pal_sweep_t *sweep, int rank, const pal_message_t *messa
     return pal_coordinator_handle(sweep->coordinator, rank, message, body, now, err);
 }
 
-/* One turn of the main thread: what has come, what is to be sent. Returns 1 if there was
- * something, 0 if not, or the failure. */
+/* One turn of the main thread: what has come, what is to be sent. Returns 1 if there
+ * was something, 0 if not, or the failure. */
 static int turn(pal_sweep_t *sweep, pal_error_t *err)
 {
     double now = seconds();
@@ -233,7 +238,8 @@ static int turn(pal_sweep_t *sweep, pal_error_t *err)
     pal_message_t message;
     int rank, moved = 0, rc;
 
-    while ((rc = pal_transport_receive(sweep->transport, &rank, &message, &body, err)) > 0) {
+    while ((rc = pal_transport_receive(sweep->transport, &rank, &message, &body, err)) >
+           0) {
         moved = 1;
         rc = take_message(sweep, rank, &message, body, now, err);
         if (rc != PAL_OK)
@@ -257,8 +263,8 @@ static int is_over(pal_sweep_t *sweep)
            (!sweep->coordinator || pal_coordinator_over(sweep->coordinator));
 }
 
-/* Until everyone has said goodbye. When rank 0 cannot go on (its file fails) it still tells
- * the others to stop and waits for them. */
+/* Until everyone has said goodbye. When rank 0 cannot go on (its file fails) it still
+ * tells the others to stop and waits for them. */
 static int serve(pal_sweep_t *sweep, pal_error_t *err)
 {
     const struct timespec nap = {0, NAP};
@@ -286,30 +292,42 @@ static int serve(pal_sweep_t *sweep, pal_error_t *err)
 
 /* --- After the work --- */
 
-static int report_failed(pal_sweep_t *sweep, pal_error_t *err)
+/* The first failed row, bases first; 0 if there is none. */
+static int find_failed(const pal_sweep_t *sweep, pal_table_t *table, int32_t *row)
 {
-    uint8_t *record = malloc(pal_record_most(sweep->plan));
-    int32_t failed = 0, row = 0;
-    int rc = 0;
-
-    for (int t = PAL_TABLE_TRIALS; t >= PAL_TABLE_BASE; t--)
-        failed += count(sweep, (pal_table_t)t, PAL_ROW_FAILED);
-    if (failed == 0 || !record) {
-        free(record);
-        return failed ? PAL_SWEEP_FAILED_ROWS : PAL_OK;
-    }
-    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS && !rc; t++)
-        for (row = 0; row < pal_store_rows(sweep->store, (pal_table_t)t) && !rc; row++)
-            if (pal_store_state(sweep->store, (pal_table_t)t, row) == PAL_ROW_FAILED) {
-                rc = pal_store_read(sweep->store, (pal_table_t)t, row, record, err);
-                if (rc == PAL_OK)
-                    rc = PAL_REJECT(err, "%d rows failed (the same command tries them "
-                                    "again); the first is row %d of %s: %s", failed, row,
-                                    pal_table_path((pal_table_t)t),
-                                    pal_record_text(sweep->plan, (pal_table_t)t, record));
+    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS; t++)
+        for (int32_t i = 0; i < pal_store_rows(sweep->store, (pal_table_t)t); i++)
+            if (pal_store_state(sweep->store, (pal_table_t)t, i) == PAL_ROW_FAILED) {
+                *table = (pal_table_t)t;
+                *row = i;
+                return 1;
             }
+    return 0;
+}
+
+static int report_failed(const pal_sweep_t *sweep, pal_error_t *err)
+{
+    uint8_t *record;
+    pal_table_t table;
+    int32_t row, failed = 0;
+    int rc;
+
+    if (!find_failed(sweep, &table, &row))
+        return PAL_OK;
+    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS; t++)
+        failed += count(sweep, (pal_table_t)t, PAL_ROW_FAILED);
+    record = malloc(pal_record_most(sweep->plan));
+    if (!record)
+        return PAL_FAIL(err, PAL_ENOMEM, "a record");
+    rc = pal_store_read(sweep->store, table, row, record, err);
+    if (rc == PAL_OK)
+        rc = pal_fail_(err, PAL_SWEEP_FAILED_ROWS, NULL, 0,
+                       "%d rows failed (the same command tries them again); the first "
+                       "is row %d of %s: %s",
+                       failed, row, pal_table_path(table),
+                       pal_record_text(sweep->plan, table, record));
     free(record);
-    return PAL_SWEEP_FAILED_ROWS;
+    return rc;
 }
 
 /* Rank 0's verdict. */
@@ -323,8 +341,9 @@ static int conclude(pal_sweep_t *sweep, pal_error_t *err)
     if (rc != PAL_OK)
         return rc;
     if (left > 0)
-        return pal_fail_(err, PAL_ESTOP, NULL, 0, "stopped with %d rows to go; run the same "
-                         "command again", left);
+        return pal_fail_(err, PAL_ESTOP, NULL, 0,
+                         "stopped with %d rows to go; run the same command again",
+                         left);
     return report_failed(sweep, err);
 }
 
@@ -347,10 +366,13 @@ static void leave_lost(pal_sweep_t *sweep, int rc, const pal_error_t *err)
 }
 
 /* *whole: 0 if MPI_Finalize must not be called. */
-static int run_plan(const pal_sweep_options_t *options, pal_plan_t *plan, const char *text,
-                    const pal_compute_t *compute, int *whole, pal_error_t *err)
+static int run_plan(const pal_sweep_options_t *options, pal_plan_t *plan,
+                    const char *text, const pal_compute_t *compute, int *whole,
+                    pal_error_t *err)
 {
-    pal_sweep_t sweep = {.options = options, .plan = plan, .compute = compute,
+    pal_sweep_t sweep = {.options = options,
+                         .plan = plan,
+                         .compute = compute,
                          .lease = options->lease > 0 ? options->lease : LEASE};
     int32_t left = 0;
     int rc;
@@ -375,15 +397,16 @@ static int run_plan(const pal_sweep_options_t *options, pal_plan_t *plan, const 
     return rc;
 }
 
-int pal_sweep_plan(const pal_sweep_options_t *options, pal_plan_t *plan, const char *text,
-                   const pal_compute_t *compute, pal_error_t *err)
+int pal_sweep_plan(const pal_sweep_options_t *options, pal_plan_t *plan,
+                   const char *text, const pal_compute_t *compute, pal_error_t *err)
 {
     int whole;
 
     return run_plan(options, plan, text, compute, &whole, err);
 }
 
-static int plan_and_run(const pal_sweep_options_t *options, int *whole, pal_error_t *err)
+static int plan_and_run(const pal_sweep_options_t *options, int *whole,
+                        pal_error_t *err)
 {
     pal_config_t config;
     pal_plan_t plan;

@@ -14,7 +14,7 @@ typedef struct pal_parcel {
 struct pal_transport {
     MPI_Comm comm;
     int rank, ranks;
-    size_t most;          /* bytes of a message with its body */
+    size_t most; /* bytes of a message with its body */
     uint8_t *arrived;
     pal_parcel_t *parcels; /* under way */
 };
@@ -57,7 +57,8 @@ static void sweep_parcels(pal_transport_t *transport)
         pal_parcel_t *parcel = *at;
         int gone = 0;
 
-        if (MPI_Test(&parcel->request, &gone, MPI_STATUS_IGNORE) == MPI_SUCCESS && !gone) {
+        if (MPI_Test(&parcel->request, &gone, MPI_STATUS_IGNORE) == MPI_SUCCESS &&
+            !gone) {
             at = &parcel->next;
             continue;
         }
@@ -85,8 +86,9 @@ int pal_transport_ranks(const pal_transport_t *transport)
     return transport->ranks;
 }
 
-int pal_transport_send(pal_transport_t *transport, int rank, const pal_message_t *message,
-                       const uint8_t *body, size_t n, pal_error_t *err)
+int pal_transport_send(pal_transport_t *transport, int rank,
+                       const pal_message_t *message, const uint8_t *body, size_t n,
+                       pal_error_t *err)
 {
     pal_parcel_t *parcel = malloc(sizeof *parcel + sizeof *message + n);
     int code;
@@ -119,8 +121,8 @@ int pal_transport_receive(pal_transport_t *transport, int *rank, pal_message_t *
         return 0;
     if (code == MPI_SUCCESS)
         code = MPI_Get_count(&status, MPI_BYTE, &bytes);
-    if (code == MPI_SUCCESS && (bytes < (int)sizeof *message ||
-                                (size_t)bytes > transport->most))
+    if (code == MPI_SUCCESS &&
+        (bytes < (int)sizeof *message || (size_t)bytes > transport->most))
         return PAL_FAIL(err, PAL_EMPI, "a message of %d bytes from rank %d", bytes,
                         status.MPI_SOURCE);
     if (code == MPI_SUCCESS)

@@ -1,8 +1,9 @@
-/* transport.h -- messages between rank 0 and the others: point to point, never blocking.
+/* transport.h -- messages between rank 0 and the others: point to point, never
+ * blocking.
  *
- * Sends are buffered and forgotten: to a rank that is gone they simply never complete. All
- * calls from the main thread (MPI_THREAD_FUNNELED). Ranks run the same program on the same
- * kind of machine, so a message is its bytes.
+ * Sends are buffered and forgotten: to a rank that is gone they simply never complete.
+ * All calls from the main thread (MPI_THREAD_FUNNELED). Ranks run the same program on
+ * the same kind of machine, so a message is its bytes.
  */
 #ifndef PAL_MPI_TRANSPORT_H
 #define PAL_MPI_TRANSPORT_H
@@ -46,11 +47,12 @@ int pal_transport_ranks(const pal_transport_t *transport);
 
 /* body[0..n) may be NULL if n = 0. PAL_ENOMEM, PAL_EMPI. */
 PAL_MUST_CHECK
-int pal_transport_send(pal_transport_t *transport, int rank, const pal_message_t *message,
-                       const uint8_t *body, size_t n, pal_error_t *err);
+int pal_transport_send(pal_transport_t *transport, int rank,
+                       const pal_message_t *message, const uint8_t *body, size_t n,
+                       pal_error_t *err);
 
-/* 1 if a message came: *message, its sender and its body (borrowed until the next call).
- * 0 if none is there, negative on failure. */
+/* 1 if a message came: *message, its sender and its body (borrowed until the next
+ * call). 0 if none is there, negative on failure. */
 PAL_MUST_CHECK
 int pal_transport_receive(pal_transport_t *transport, int *rank, pal_message_t *message,
                           const uint8_t **body, pal_error_t *err);

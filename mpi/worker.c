@@ -40,10 +40,10 @@ struct pal_worker {
     /* The compute thread's own. */
     void *lab;
     uint8_t *record, *bits, *fold_bits, *fold_bits_before;
-    int32_t base, unlearned;     /* held; -1 */
-    int32_t failed;              /* unlearned row that could not be made; -1 */
-    pal_model_result_t model;    /* of the unlearned model held */
-    pal_error_t broken;          /* why there is no lab */
+    int32_t base, unlearned;  /* held; -1 */
+    int32_t failed;           /* unlearned row that could not be made; -1 */
+    pal_model_result_t model; /* of the unlearned model held */
+    pal_error_t broken;       /* why there is no lab */
 
     /* The main thread's own. */
     pthread_t thread;
@@ -82,12 +82,13 @@ static int post(pal_worker_t *worker, const pal_message_t *message, const uint8_
 
 static pal_state_t state_of(int rc)
 {
-    return rc == PAL_OK ? PAL_ROW_DONE : rc == PAL_EDIVERGE ? PAL_ROW_DIVERGED
-                                                            : PAL_ROW_FAILED;
+    return rc == PAL_OK         ? PAL_ROW_DONE
+           : rc == PAL_EDIVERGE ? PAL_ROW_DIVERGED
+                                : PAL_ROW_FAILED;
 }
 
-/* Send a row with its result, or with the reason it has none. A stopped stage has no row:
- * it stays pending. */
+/* Send a row with its result, or with the reason it has none. A stopped stage has no
+ * row: it stays pending. */
 static int post_row(pal_worker_t *worker, pal_table_t table, int32_t row, int rc,
                     const pal_outcome_t *outcome, const char *text, double start)
 {
@@ -195,14 +196,15 @@ static int make_lab(pal_worker_t *worker)
     return rc;
 }
 
-/* A rank that cannot even begin fails the job's first row, which fails what depends on it. */
+/* A rank that cannot even begin fails the job's first row, which fails what depends on
+ * it. */
 static int fail_job(pal_worker_t *worker, const pal_job_t *job, int rc)
 {
     double now = clock_seconds(CLOCK_MONOTONIC);
 
     if (job->base >= 0)
-        return post_row(worker, PAL_TABLE_BASE, job->base, rc, NULL, worker->broken.text,
-                        now);
+        return post_row(worker, PAL_TABLE_BASE, job->base, rc, NULL,
+                        worker->broken.text, now);
     return post_row(worker, PAL_TABLE_UNLEARNED, job->unlearned, rc, NULL,
                     worker->broken.text, now);
 }
@@ -245,7 +247,8 @@ static void *compute_thread(void *argument)
                 (size_t)worker->order_count * sizeof order);
         pthread_mutex_unlock(&worker->mutex);
         done.seq = order.seq;
-        /* Without memory to send a row the sweep must stop: the row is still pending. */
+        /* Without memory to send a row the sweep must stop: the row is still pending.
+         */
         if (run_job(worker, &order.job) != PAL_OK ||
             post(worker, &done, NULL, 0) != PAL_OK)
             atomic_store(worker->stop, 1);
@@ -285,7 +288,8 @@ static int make_buffers(pal_worker_t *worker)
     worker->bits = calloc((size_t)worker->plan->forget_bytes + 1, 1);
     worker->fold_bits = calloc((size_t)worker->plan->fold_bytes + 1, 1);
     worker->fold_bits_before = calloc((size_t)worker->plan->fold_bytes + 1, 1);
-    return worker->record && worker->bits && worker->fold_bits && worker->fold_bits_before;
+    return worker->record && worker->bits && worker->fold_bits &&
+           worker->fold_bits_before;
 }
 
 int pal_worker_create(pal_plan_t *plan, const pal_compute_t *compute, const char *cache,
@@ -351,8 +355,8 @@ int pal_worker_handle(pal_worker_t *worker, const pal_message_t *message, double
     } else if (message->kind == PAL_MSG_JOB) {
         pthread_mutex_lock(&worker->mutex);
         if (worker->order_count < JOBS)
-            worker->orders[worker->order_count++] = (pal_order_t){message->seq,
-                                                                  message->job};
+            worker->orders[worker->order_count++] =
+                (pal_order_t){message->seq, message->job};
         else
             rc = PAL_FAIL(err, PAL_EMPI, "more than %d jobs at once", JOBS);
         pthread_cond_signal(&worker->wake);

@@ -12,10 +12,10 @@ typedef struct {
     pal_plan_t plan;
 } made_plan_t;
 
-/* `seeds` and `coefficients` as in YAML, "[0, 1]". Three unlearned models a seed and one
- * more for every coefficient beyond the first; four trials each. */
-static inline int made_plan(made_plan_t *made, const char *seeds, const char *coefficients,
-                            pal_error_t *err)
+/* `seeds` and `coefficients` as in YAML, "[0, 1]". Three unlearned models a seed and
+ * one more for every coefficient beyond the first; four trials each. */
+static inline int made_plan(made_plan_t *made, const char *seeds,
+                            const char *coefficients, pal_error_t *err)
 {
     static char text[1024];
     int rc;

@@ -1,5 +1,6 @@
-/* sweep_sim.c -- a whole sweep without training: results follow from the keys, stages take
- * as long as told. For tests of what MPI, kills and rank counts do to a results file.
+/* sweep_sim.c -- a whole sweep without training: results follow from the keys, stages
+ * take as long as told. For tests of what MPI, kills and rank counts do to a results
+ * file.
  *
  *   sweep_sim FILE [seeds=N] [coefficients=N] [ms=N] [lease=S] [trouble=1] [quiet=1]
  *
@@ -75,8 +76,8 @@ static int meet_trouble(pal_key_t key, uint32_t odds, pal_error_t *err)
     return PAL_OK;
 }
 
-static void cache_name(const pal_plan_t *plan, const char *cache, int32_t row, char *name,
-                       size_t n)
+static void cache_name(const pal_plan_t *plan, const char *cache, int32_t row,
+                       char *name, size_t n)
 {
     char key[PAL_KEY_TEXT];
 
@@ -84,7 +85,8 @@ static void cache_name(const pal_plan_t *plan, const char *cache, int32_t row, c
     snprintf(name, n, "%s/%s.sim", cache, key);
 }
 
-static int sim_base(void *lab, int32_t row, pal_model_result_t *result, pal_error_t *err)
+static int sim_base(void *lab, int32_t row, pal_model_result_t *result,
+                    pal_error_t *err)
 {
     sim_t *sim = lab;
     pal_key_t key = sim->plan->bases[row].key;
@@ -155,7 +157,8 @@ static int sim_unlearn(void *lab, int32_t row, pal_model_result_t *result,
     return PAL_OK;
 }
 
-static int sim_trial(void *lab, int32_t row, pal_trial_result_t *result, pal_error_t *err)
+static int sim_trial(void *lab, int32_t row, pal_trial_result_t *result,
+                     pal_error_t *err)
 {
     sim_t *sim = lab;
     pal_key_t key = sim->plan->trials[row].key;

@@ -48,7 +48,7 @@ static void cores_are_split_evenly(void **unused)
         {"core:4 pu:1", {0}, 3, "0|1|2-3"},
         {"core:4 pu:2", {0}, 2, "0-3|4-7"}, /* both threads of a core together */
         {"core:4 pu:1", {"0110", "0110"}, 2, "1|2"},    /* an inherited mask */
-        {"core:4 pu:1", {"1000", "0011"}, 2, "0|2-3"},  /* the launcher has placed them */
+        {"core:4 pu:1", {"1000", "0011"}, 2, "0|2-3"},  /* placed by the launcher */
         {"core:4 pu:1", {"1100", "0110"}, 2, "0|1-2"},  /* overlapping: the union */
         {"core:4 pu:2", {"10101010", "10101010"}, 2, "0,2|4,6"}, /* one thread a core */
         {"core:4 pu:1", {"0100"}, 1, "1"},
@@ -58,8 +58,8 @@ static void cores_are_split_evenly(void **unused)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[512];
 
-        shares(cases[i].machine, cases[i].masks[0] ? cases[i].masks : NULL, cases[i].ranks,
-               text);
+        shares(cases[i].machine, cases[i].masks[0] ? cases[i].masks : NULL,
+               cases[i].ranks, text);
         assert_string_equal(text, cases[i].expected);
     }
 }

@@ -13,20 +13,24 @@
 
 enum { BASES = 2, MODELS = 6, EACH = 4, TRIALS = MODELS * EACH };
 
-/* Two bases, the second the longer; three models on each, four trials on each of those. */
+/* Two bases, the second the longer; three models on each, four trials on each of those.
+ */
 static pal_plan_base_t bases[BASES] = {{.flops = 10}, {.flops = 30}};
 static pal_plan_unlearned_t models[MODELS];
 static pal_plan_trial_t trials[TRIALS];
-static pal_plan_t plan = {.bases = bases, .unlearned = models, .trials = trials,
-                          .base_count = BASES, .unlearned_count = MODELS,
+static pal_plan_t plan = {.bases = bases,
+                          .unlearned = models,
+                          .trials = trials,
+                          .base_count = BASES,
+                          .unlearned_count = MODELS,
                           .trial_count = TRIALS};
 
 static int setup(void **unused)
 {
     (void)unused;
     for (int32_t i = 0; i < MODELS; i++)
-        models[i] = (pal_plan_unlearned_t){.base = i / 3, .flops = 5, .first = EACH * i,
-                                           .trials = EACH};
+        models[i] = (pal_plan_unlearned_t){
+            .base = i / 3, .flops = 5, .first = EACH * i, .trials = EACH};
     for (int32_t i = 0; i < TRIALS; i++)
         trials[i] = (pal_plan_trial_t){.unlearned = i / EACH, .flops = 1 + i / EACH};
     return 0;

@@ -1,0 +1,257 @@
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "store_util.h"
+
+static void write_file(const void *bytes, size_t n)
+{
+    FILE *file = fopen(path, "wb");
+
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    fclose(file);
+}
+
+static void assert_refused(made_plan_t *made, const char *says)
+{
+    pal_store_t *store = NULL;
+    pal_resume_t resume;
+    char *before, *after;
+    size_t n, m;
+    pal_error_t err = {{0}};
+
+    read_file(path, &before, &n);
+    assert_int_equal(pal_store_view(path, &store, &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, path));
+    if (!strstr(err.text, says))
+        fail_msg("'%s' does not say '%s'", err.text, says);
+    assert_int_equal(pal_store_open(path, &made->plan, "", 0, &store, &resume, &err),
+                     PAL_EINVAL);
+    assert_null(store);
+    read_file(path, &after, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(before, after, n);
+    free(before);
+    free(after);
+}
+
+/* Replace the first occurrence of a text by one of the same length. */
+static void replace(char *bytes, size_t n, const char *old, const char *new)
+{
+    size_t length = strlen(old);
+
+    for (size_t i = 0; i + length <= n; i++)
+        if (memcmp(bytes + i, old, length) == 0) {
+            memcpy(bytes + i, new, length);
+            return;
+        }
+    fail();
+}
+
+/* Give a damaged index its right checksum, as a hostile hand would. */
+static void seal(char *bytes)
+{
+    char line[80];
+    unsigned schema;
+    size_t n;
+
+    if (sscanf(bytes, "palimpsest results, schema %u, %zu bytes", &schema, &n) != 2 ||
+        n > 16384 - 80)
+        return;
+    snprintf(line, sizeof line, "palimpsest results, schema %u, %zu bytes, crc %08x\n",
+             schema, n, (unsigned)pal_crc32(0, bytes + 80, n));
+    memcpy(bytes, line, sizeof line);
+}
+
+static void strange_files_are_refused(void **unused)
+{
+    static const struct {
+        const char *old, *new;
+        int seal; /* with the right checksum */
+        const char *says;
+    } changes[] = {
+        {"schema 1,", "schema 2,", 0,
+         "written with schema 2; this program reads schema 1"},
+        {"/trials/curve_dev ", "/trials/curve_deV ", 1, "/trials/curve_dev is missing"},
+        {"/trials/curve_dev ", "/trials/curve_deV ", 0, "another checksum"},
+        {"attribute plan", "attribute plaN", 1, "attribute plan is missing"},
+        {"column /trials/state 1 ", "column /trials/state 2 ", 1, "makes no sense"},
+        {"column /trials/seed 1 ", "column /trials/seed -1", 1, "makes no sense"},
+        {"length ", "lengty ", 1, "has no length"},
+        {"bytes, crc ", "bytes, crx ", 0, "damaged in its first line"},
+    };
+    pal_resume_t resume;
+    char *bytes, *copy;
+    size_t n;
+
+    (void)unused;
+    write_file("", 0);
+    assert_refused(&small, "not a results file");
+    write_file("sweep: quickstart\nworld: {kind: synthetic, facts: 300}\n", 55);
+    assert_refused(&small, "not a results file");
+    unlink(path);
+    pal_store_close(open_for(&small, &resume));
+    read_file(path, &bytes, &n);
+    copy = malloc(n);
+    for (size_t i = 1; i < 40; i++) {
+        write_file(bytes, n * i / 40);
+        assert_refused(&small, "truncated");
+    }
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        memcpy(copy, bytes, n);
+        replace(copy, n, changes[i].old, changes[i].new);
+        if (changes[i].seal)
+            seal(copy);
+        write_file(copy, n);
+        assert_refused(&small, changes[i].says);
+    }
+    for (size_t i = 512; i < n; i *= 2)
+        if (memcmp(bytes + i, "\211HDF", 4) == 0) {
+            write_file(bytes + i, n - i);
+            assert_refused(&small, "of some HDF5 file");
+        }
+    free(copy);
+    free(bytes);
+}
+
+/* Run in a child, so that a crash is a number. */
+static int view_in_child(void)
+{
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        pal_store_t *store = NULL;
+        double values[1024];
+
+        signal(SIGSEGV, SIG_DFL); /* cmocka's would end as a failed test */
+        signal(SIGBUS, SIG_DFL);
+        signal(SIGFPE, SIG_DFL);
+        alarm(20);
+        if (pal_store_view(path, &store, NULL) == PAL_OK &&
+            pal_store_rows(store, PAL_TABLE_TRIALS) <= 1024)
+            (void)!pal_store_numbers(store, PAL_TABLE_TRIALS, "v_after", values, NULL);
+        pal_store_close(store);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void no_damage_crashes_the_reader(void **unused)
+{
+    enum { TIMES = 300 };
+    pal_rng_t rng;
+    pal_resume_t resume;
+    char *bytes, *copy;
+    size_t n;
+
+    (void)unused;
+    pal_rng_init(&rng, (pal_key_t){{9}}, "damage");
+    pal_store_close(open_for(&small, &resume));
+    read_file(path, &bytes, &n);
+    copy = malloc(n);
+    for (int i = 0; i < TIMES; i++) {
+        int flips = 1 + (int)pal_rng_below(&rng, 8), status;
+        /* The index and all its numbers first, then anywhere. */
+        size_t within = i % 2 ? n : 16384;
+
+        memcpy(copy, bytes, n);
+        for (int k = 0; k < flips; k++)
+            copy[pal_rng_below(&rng, (uint32_t)within)] ^=
+                (char)(1 + pal_rng_below(&rng, 255));
+        seal(copy);
+        write_file(copy, n);
+        status = view_in_child();
+        if (status)
+            fail_msg("status %d at damage %d", status, i);
+    }
+    free(copy);
+    free(bytes);
+}
+
+static void a_full_disk_leaves_nothing(void **unused)
+{
+    pid_t child = fork();
+    int status;
+
+    (void)unused;
+    if (child == 0) {
+        const struct rlimit limit = {20000, 20000};
+        pal_store_t *store = NULL;
+        pal_resume_t resume;
+        pal_error_t err = {{0}};
+
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &limit);
+        if (pal_store_open(path, &small.plan, "", 0, &store, &resume, &err) != PAL_EIO)
+            _exit(1);
+        _exit(strstr(err.text, "test_store.h5.tmp") && strstr(err.text, strerror(EFBIG))
+                  ? 0
+                  : 2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_false(exists(path));
+    assert_false(exists("test_store.h5.tmp"));
+    assert_false(exists("test_store.h5.lock"));
+}
+
+static void a_missing_folder_is_named(void **unused)
+{
+    pal_store_t *store = NULL;
+    pal_resume_t resume;
+    pal_error_t err;
+
+    (void)unused;
+    assert_int_equal(
+        pal_store_open("nowhere/x.h5", &small.plan, "", 0, &store, &resume, &err),
+        PAL_EINVAL);
+    assert_string_equal(err.text, "nowhere/x.h5: its folder does not exist");
+}
+
+static void a_second_run_waits_for_the_first(void **unused)
+{
+    pal_store_t *store = NULL;
+    pal_resume_t resume;
+    int ready[2];
+    char byte;
+    pid_t child;
+    pal_error_t err;
+
+    (void)unused;
+    assert_int_equal(pipe(ready), 0);
+    child = fork();
+    if (child == 0) {
+        store = open_for(&small, &resume);
+        (void)!write(ready[1], "x", 1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(pal_store_open(path, &small.plan, "", 0.2, &store, &resume, &err),
+                     PAL_EINVAL);
+    assert_non_null(strstr(err.text, "another run is writing it (process "));
+    store = view(); /* a reader need not wait */
+    pal_store_close(store);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    pal_store_close(open_for(&small, &resume)); /* the lock went with its process */
+    assert_false(exists("test_store.h5.lock"));
+    close(ready[0]);
+    close(ready[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FRESH(strange_files_are_refused),
+        FRESH(no_damage_crashes_the_reader),
+        FRESH(a_full_disk_leaves_nothing),
+        FRESH(a_missing_folder_is_named),
+        FRESH(a_second_run_waits_for_the_first),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
