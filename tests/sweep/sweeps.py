@@ -5,14 +5,17 @@ trouble  models and trials that fail or diverge: rows with a reason, the sweep g
 grow     a seed more in the config: old rows stay, only new ones are computed.
 cache    a base model missing from the cache, another one damaged: made again.
 lost     a rank dies under --enable-recovery: the others do its work.
+disk     no room for the file: nothing is left; a write that fails later: exit 1, the
+         file is intact.
 stop     SIGUSR1: exit 75, and the same command goes on.
-kills    N times SIGKILL of a rank, of rank 0, of all or of mpirun at a random moment, then
-         the same command again: nothing lost, the final results as undisturbed.
+kills    N times SIGKILL of a rank, of rank 0, of all or of mpirun at a random moment,
+         then the same command again: nothing lost, the results as undisturbed.
 bench    N ranks, prints the cost of handing out a trial. Not a test.
 """
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -38,8 +41,9 @@ def command(ranks, *arguments, launcher=()):
 
 
 def run(ranks, *arguments, expect=0, launcher=()):
-    done = subprocess.run(command(ranks, *arguments, launcher=launcher), env=ENVIRONMENT,
-                          stderr=subprocess.PIPE, text=True, timeout=120)
+    done = subprocess.run(command(ranks, *arguments, launcher=launcher),
+                          env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
+                          timeout=120)
     assert done.returncode == expect, (done.returncode, done.stderr)
     return done.stderr
 
@@ -87,7 +91,7 @@ def test_trouble():
     run(0, "none.h5", "ms=1", "seeds=6", "trouble=1", expect=1)
     said = run(3, "three.h5", "ms=1", "seeds=6", "trouble=1", expect=1)
     assert_same("none.h5", "three.h5")
-    assert "rows failed (the same command tries them again); the first is row" in said, said
+    assert "rows failed (the same command tries them again); the first is" in said, said
     assert "made to fail" in said
     for table in TABLES:
         state, error = states("none.h5", table), texts("none.h5", table, "error")
@@ -194,6 +198,28 @@ def test_lost():
     assert_same("whole.h5", "headless.h5")
 
 
+def test_disk():
+    run(0, "whole.h5", "ms=1")
+    os.mkdir("small")
+    # Only the rank is limited: the launcher has files of its own.
+    done = subprocess.run([MPIRUN, "--mca", "btl", "self", "-n", "1", "sh", "-c",
+                           f"ulimit -f 48; exec {SIM} small/a.h5 ms=1"], text=True,
+                          env=ENVIRONMENT, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 1, done.returncode
+    assert re.search("cannot make small/a.h5.tmp .*too large", done.stderr), done.stderr
+    assert os.listdir("small") == [], os.listdir("small")
+    job = start(2, "later.h5", "ms=40")
+    pids = ranks_of(job.pid, 2)
+    wait_for_rows("later.h5", 3)
+    resource.prlimit(pids[0], resource.RLIMIT_FSIZE, (50000, 50000))
+    said = job.communicate(timeout=60)[1]
+    assert job.returncode == 1, (job.returncode, said)
+    assert "later.h5: writing row" in said and "too large" in said, said
+    assert 0 < (states("later.h5") == 1).sum() < 40
+    run(2, "later.h5", "ms=1")
+    assert_same("whole.h5", "later.h5")
+
+
 def test_stop():
     run(0, "whole.h5", "ms=1")
     for victim in ("rank", "mpirun"):
@@ -278,7 +304,7 @@ def test_kills(times):
                 break
         run(2, path, "seeds=3", "coefficients=5", "ms=0.2")
         assert_same("whole.h5", path)
-    assert working > times / 3, f"only {working} of {times} kills met a sweep with work left"
+    assert working > times / 3, f"{working} of {times} kills met a sweep with work left"
     print(f"{kills} kills, {working} with work left, {files} files")
 
 
@@ -286,11 +312,12 @@ def bench(ranks):
     for ms in (0, 1, 10):
         run(ranks, f"{ms}.h5", f"ms={ms}", "seeds=8", "coefficients=30", "quiet=1")
         with h5py.File(f"{ms}.h5") as file:
-            begin, end = (file["run/sessions"][name][0] for name in ("started", "finished"))
+            begin, end = (file["run/sessions"][name][0]
+                          for name in ("started", "finished"))
             trials = len(file["trials/state"])
             busy = sum(file["run"][table]["seconds"][:].sum() for table in TABLES)
         print(f"{trials} trials of {ms} ms on {ranks} ranks: {end - begin:.3f} s, "
-              f"{1000 * ((end - begin) * ranks - busy) / trials:.3f} ms a trial beside it, "
+              f"{1000 * ((end - begin) * ranks - busy) / trials:.3f} ms a trial lost, "
               f"{100 * busy / (end - begin) / ranks:.1f} % of ideal")
 
 

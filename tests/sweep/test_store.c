@@ -312,6 +312,39 @@ static void the_size_is_foreseen(void **unused)
     assert_true(fabs(pal_store_bytes(&large.plan) / (double)file.st_size - 1) < 0.1);
 }
 
+/* The page's section of each table names each of its columns. */
+static void the_schema_page_is_complete(void **unused)
+{
+    char *page, *text, name[80];
+    size_t n;
+
+    (void)unused;
+    read_file(PAL_SOURCE_DIR "/results/README.md", &page, &n);
+    text = calloc(1, n + 1);
+    memcpy(text, page, n);
+    for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++) {
+        snprintf(name, sizeof name, "`%s`", pal_attribute_names[i]);
+        assert_non_null(strstr(strstr(text, "## Root attributes"), name));
+    }
+    for (int i = 0; i < pal_column_count(); i++) {
+        const pal_column_t *column = pal_column_at(i);
+        int run = column->table >= PAL_TABLE_RUN_BASE;
+        const char *section, *found, *end;
+
+        snprintf(name, sizeof name, "## %s:", run ? "/run" : pal_table_path(column->table));
+        section = strstr(text, name);
+        assert_non_null(section);
+        end = strstr(section + 3, "\n## ");
+        snprintf(name, sizeof name, "`%s`", column->name);
+        found = strstr(section, name);
+        if (!found || (end && found > end))
+            fail_msg("%s/%s is not in results/README.md", pal_table_path(column->table),
+                     column->name);
+    }
+    free(text);
+    free(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +359,7 @@ int main(void)
         FRESH(a_plan_without_the_rows_is_refused),
         FRESH(sessions_go_round),
         FRESH(the_size_is_foreseen),
+        cmocka_unit_test(the_schema_page_is_complete),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
