@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
-#include "provenance.h"
+#include "command/cli.h"
+#include "store/provenance.h"
 
 static void print_help(void)
 {

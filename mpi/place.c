@@ -40,7 +40,7 @@ int pal_place_usable(pal_cores_t *usable, pal_error_t *err)
         hwloc_bitmap_fill(set);
     hwloc_bitmap_and(set, set, hwloc_topology_get_allowed_cpuset(topology));
     memset(usable, 0, sizeof *usable);
-    hwloc_bitmap_foreach_begin(unit, set)
+    hwloc_bitmap_foreach_begin (unit, set)
         if (unit < PAL_MOST_CORES)
             usable->unit[unit] = 1;
     hwloc_bitmap_foreach_end();
@@ -76,7 +76,7 @@ static int overlaps(const pal_cores_t *set, hwloc_obj_t core)
 {
     int unit;
 
-    hwloc_bitmap_foreach_begin(unit, core->cpuset)
+    hwloc_bitmap_foreach_begin (unit, core->cpuset)
         if (unit < PAL_MOST_CORES && set->unit[unit])
             return 1;
     hwloc_bitmap_foreach_end();
@@ -88,7 +88,7 @@ static void take(const pal_cores_t *set, hwloc_obj_t core, pal_cores_t *share)
 {
     int unit;
 
-    hwloc_bitmap_foreach_begin(unit, core->cpuset)
+    hwloc_bitmap_foreach_begin (unit, core->cpuset)
         if (unit < PAL_MOST_CORES && set->unit[unit])
             share->unit[unit] = 1;
     hwloc_bitmap_foreach_end();

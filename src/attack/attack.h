@@ -1,9 +1,9 @@
 /* attack.h -- the contract an attack fulfils.
  *
- * An attack is what someone with the weights does to get the facts back, knowing some of
- * them (T) and judged on the others (V). One file, src/attack/<id>.c, one symbol `const
- * pal_attack_t pal_attack_<id>`, one line in attacks.def. It sees the questions of T without
- * the dev fold; the engine stops and scores it (stage/trial.c).
+ * An attack is what someone with the weights does to get the facts back, knowing some
+ * of them (T) and judged on the others (V). One file, src/attack/<id>.c, one symbol
+ * `const pal_attack_t pal_attack_<id>`, one line in attacks.def. It sees the questions
+ * of T without the dev fold; the engine stops and scores it (stage/trial.c).
  */
 #ifndef PAL_ATTACK_ATTACK_H
 #define PAL_ATTACK_ATTACK_H
@@ -16,9 +16,10 @@
 typedef struct {
     const pal_layout_t *layout;
     pal_pass_t *pass;
-    pal_stream_t *known; /* questions of T with the right answer, the dev fold left out */
+    pal_stream_t
+        *known; /* questions of T with the right answer, the dev fold left out */
     int64_t steps;
-    pal_key_t key;       /* of this trial, for random streams */
+    pal_key_t key; /* of this trial, for random streams */
 } pal_attacking_t;
 
 typedef struct {
@@ -34,7 +35,7 @@ typedef struct {
     /* Required. As in method.h. */
     int (*step)(void *state, pal_attacking_t *run, int64_t step, const float *weights,
                 const uint8_t *train, float *grad, double *loss, pal_error_t *err);
-    void (*end)(void *state);                                          /* optional */
+    void (*end)(void *state); /* optional */
 } pal_attack_t;
 
 /* By attacks.def name. PAL_ENOENT lists the known names and the nearest. Static. */

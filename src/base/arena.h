@@ -14,7 +14,8 @@ typedef struct {
     pal_arena_chunk_t *chunks;
 } pal_arena_t;
 
-/* n zeroed bytes aligned to 16, or NULL when memory is out. n = 0 gives a valid address. */
+/* n zeroed bytes aligned to 16, or NULL when memory is out. n = 0 gives a valid
+ * address. */
 void *pal_arena_get(pal_arena_t *arena, size_t n);
 
 /* Copy of text[0..n) with a terminator, or NULL when memory is out. */

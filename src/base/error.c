@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-int pal_fail_(pal_error_t *err, int code, const char *file, int line, const char *format,
-              ...)
+int pal_fail_(pal_error_t *err, int code, const char *file, int line,
+              const char *format, ...)
 {
     va_list args;
     int used = 0;
@@ -44,8 +44,8 @@ const char *pal_strerror(int code)
     switch (code) {
     case PAL_OK:
         return "success";
-#define X(name, text)                                                              \
-    case name:                                                                     \
+#define X(name, text)                                                                  \
+    case name:                                                                         \
         return text;
         PAL_ERRORS(X)
 #undef X
@@ -89,8 +89,8 @@ const char *pal_nearest(const char *word, const char *const names[], int n)
     if (strlen(word) > LONGEST_NAME)
         return NULL;
     for (int i = 0; i < n; i++) {
-        int distance = strlen(names[i]) > LONGEST_NAME ? best
-                                                       : edit_distance(word, names[i]);
+        int distance =
+            strlen(names[i]) > LONGEST_NAME ? best : edit_distance(word, names[i]);
         if (distance < best) {
             best = distance;
             nearest = names[i];

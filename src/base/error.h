@@ -8,13 +8,13 @@
 #define PAL_BASE_ERROR_H
 
 /* One list makes the enum and pal_strerror(), so code and sentence cannot drift. */
-#define PAL_ERRORS(X)                                                              \
-    X(PAL_EINVAL, "input not acceptable")                                          \
-    X(PAL_ENOENT, "no such name or file")                                          \
-    X(PAL_ENOMEM, "out of memory")                                                 \
-    X(PAL_EIO, "file operation failed")                                            \
-    X(PAL_EMPI, "MPI call failed")                                                 \
-    X(PAL_EDIVERGE, "a loss or a weight became NaN or infinite")                   \
+#define PAL_ERRORS(X)                                                                  \
+    X(PAL_EINVAL, "input not acceptable")                                              \
+    X(PAL_ENOENT, "no such name or file")                                              \
+    X(PAL_ENOMEM, "out of memory")                                                     \
+    X(PAL_EIO, "file operation failed")                                                \
+    X(PAL_EMPI, "MPI call failed")                                                     \
+    X(PAL_EDIVERGE, "a loss or a weight became NaN or infinite")                       \
     X(PAL_ESTOP, "stopped on request")
 
 enum pal_code {
@@ -40,7 +40,7 @@ typedef struct {
 
 /* Fill err with "file:line: message" and evaluate to code. For failures of a call,
  * of memory, of the machine: where in the source it happened is worth knowing. */
-#define PAL_FAIL(err, code, ...)                                                   \
+#define PAL_FAIL(err, code, ...)                                                       \
     pal_fail_((err), (code), __FILE__, __LINE__, __VA_ARGS__)
 
 /* Fill err with the message alone and evaluate to PAL_EINVAL. For what a person wrote
@@ -48,8 +48,8 @@ typedef struct {
  * what was expected. */
 #define PAL_REJECT(err, ...) pal_fail_((err), PAL_EINVAL, 0, 0, __VA_ARGS__)
 
-int pal_fail_(pal_error_t *err, int code, const char *file, int line, const char *format,
-              ...) PAL_PRINTF(5, 6);
+int pal_fail_(pal_error_t *err, int code, const char *file, int line,
+              const char *format, ...) PAL_PRINTF(5, 6);
 
 /* Put "context: " in front of err's text and return code, so that a caller can write
  * `return pal_context(err, rc, "base %s", key)`. */
@@ -62,7 +62,8 @@ const char *pal_strerror(int code);
  * or NULL. For "unknown key 'lrr', nearest is 'lr'". */
 const char *pal_nearest(const char *word, const char *const names[], int n);
 
-/* Index of word in names[0..n), or -1 with "unknown <what> '<word>'; known: ..., nearest is
+/* Index of word in names[0..n), or -1 with "unknown <what> '<word>'; known: ...,
+ * nearest is
  * ..." in err. */
 int pal_name_find(const char *what, const char *word, const char *const names[], int n,
                   pal_error_t *err);

@@ -76,8 +76,8 @@ int pal_param_set(const pal_param_t *param, void *state, const char *text,
     if (param->type == PAL_COUNT && (value != floor(value) || fabs(value) > 0x1p53))
         return PAL_REJECT(err, "key '%s': %s is not a whole number", param->key, text);
     if (value < param->min || value > param->max)
-        return PAL_REJECT(err, "key '%s': %s is outside %g to %g (%s)", param->key, text,
-                          param->min, param->max, param->help);
+        return PAL_REJECT(err, "key '%s': %s is outside %g to %g (%s)", param->key,
+                          text, param->min, param->max, param->help);
     store_number(param, state, value == 0.0 ? 0.0 : value); /* no negative zero */
     return PAL_OK;
 }
@@ -88,11 +88,12 @@ double pal_param_number(const pal_param_t *param, const void *state)
 
     if (param->type == PAL_TEXT)
         return NAN;
-    return param->type == PAL_COUNT ? (double)*(const int64_t *)at : *(const double *)at;
+    return param->type == PAL_COUNT ? (double)*(const int64_t *)at
+                                    : *(const double *)at;
 }
 
-/* A whole number as such, else the shortest of 1 to 17 digits that reads back as the same
- * double. */
+/* A whole number as such, else the shortest of 1 to 17 digits that reads back as the
+ * same double. */
 static void print_real(double value, char *text, size_t n)
 {
     if (value == floor(value) && fabs(value) < 1e7) {

@@ -25,13 +25,13 @@ enum { PAL_TEXT_MAX = 256, PAL_STATE_MAX = 1024 };
 typedef struct {
     const char *key;
     pal_type_t type;
-    size_t offset;        /* into the owner's state struct, at most PAL_STATE_MAX bytes */
-    double preset;        /* default of a number */
-    double min, max;      /* inclusive range of a number */
-    const char *text;     /* default of a text; NULL: a value must be given */
-    const char *choices;  /* texts: "cosine|constant"; NULL: any */
-    const char *unit;     /* "1" is dimensionless */
-    const char *help;     /* one line */
+    size_t offset;    /* into the owner's state struct, at most PAL_STATE_MAX bytes */
+    double preset;    /* default of a number */
+    double min, max;  /* inclusive range of a number */
+    const char *text; /* default of a text; NULL: a value must be given */
+    const char *choices; /* texts: "cosine|constant"; NULL: any */
+    const char *unit;    /* "1" is dimensionless */
+    const char *help;    /* one line */
 } pal_param_t;
 
 /* Fill state with the table's defaults (required texts become ""). */

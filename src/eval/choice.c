@@ -13,8 +13,8 @@ struct pal_scorer {
     int32_t token_capacity, sequence_capacity;
     int32_t *tokens, *offsets, *stems;
     float *weights;
-    double *nll;        /* one per sequence */
-    pal_batch_t batch;  /* what is filled so far */
+    double *nll;       /* one per sequence */
+    pal_batch_t batch; /* what is filled so far */
 };
 
 static int32_t choices_of(const pal_corpus_t *corpus, int32_t fact)
@@ -22,7 +22,8 @@ static int32_t choices_of(const pal_corpus_t *corpus, int32_t fact)
     return corpus->world->facts[fact].choice_count;
 }
 
-static const pal_example_t *question(const pal_corpus_t *corpus, int32_t fact, int32_t c)
+static const pal_example_t *question(const pal_corpus_t *corpus, int32_t fact,
+                                     int32_t c)
 {
     return &corpus->examples[pal_corpus_question(corpus, fact, c)];
 }
@@ -105,12 +106,15 @@ static void append_fact(pal_scorer_t *scorer, int32_t fact)
 }
 
 /* Facts first .. until-1 that fit into one batch; at least one. */
-static int32_t fill(pal_scorer_t *scorer, const int32_t *facts, int32_t first, int32_t n)
+static int32_t fill(pal_scorer_t *scorer, const int32_t *facts, int32_t first,
+                    int32_t n)
 {
     int32_t next = first, tokens = 0;
 
-    scorer->batch = (pal_batch_t){.offsets = scorer->offsets, .tokens = scorer->tokens,
-                                  .stems = scorer->stems, .weights = scorer->weights};
+    scorer->batch = (pal_batch_t){.offsets = scorer->offsets,
+                                  .tokens = scorer->tokens,
+                                  .stems = scorer->stems,
+                                  .weights = scorer->weights};
     scorer->offsets[0] = 0;
     while (next < n) {
         int32_t more = fact_tokens(scorer->corpus, facts[next]);

@@ -1,7 +1,7 @@
 /* choice.h -- multiple choice by likelihood.
  *
- * A fact counts as right if the right choice has strictly the lowest summed NLL after the
- * question among all choices; a tie or a NaN is wrong.
+ * A fact counts as right if the right choice has strictly the lowest summed NLL after
+ * the question among all choices; a tie or a NaN is wrong.
  */
 #ifndef PAL_EVAL_CHOICE_H
 #define PAL_EVAL_CHOICE_H
@@ -16,8 +16,8 @@ PAL_MUST_CHECK
 int pal_scorer_create(const pal_corpus_t *corpus, pal_scorer_t **out, pal_error_t *err);
 void pal_scorer_destroy(pal_scorer_t *scorer);
 
-/* Score facts[0..n): right[i] = 1 or 0 (NULL allowed) and the fraction in *accuracy (NaN
- * if n = 0). Overwrites the pass's activations. */
+/* Score facts[0..n): right[i] = 1 or 0 (NULL allowed) and the fraction in *accuracy
+ * (NaN if n = 0). Overwrites the pass's activations. */
 PAL_MUST_CHECK
 int pal_scorer_run(pal_scorer_t *scorer, pal_pass_t *pass, const float *weights,
                    const int32_t *facts, int32_t n, uint8_t *right, double *accuracy,

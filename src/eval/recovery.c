@@ -13,9 +13,9 @@ typedef struct {
 /* The measured part: rows and columns that hold at least one entry. */
 typedef struct {
     int32_t seeds, facts;
-    sums_t *entries;                          /* [seeds, facts]; zero if not measured */
-    double *seed_drawn, *fact_drawn;          /* how often a resample holds each */
-    double (*statistic)(const sums_t *sums);  /* NaN: undefined */
+    sums_t *entries;                         /* [seeds, facts]; zero if not measured */
+    double *seed_drawn, *fact_drawn;         /* how often a resample holds each */
+    double (*statistic)(const sums_t *sums); /* NaN: undefined */
 } sample_t;
 
 static double mean_of(const sums_t *sums)
@@ -80,7 +80,8 @@ static int sample_make(const double *const scores[3], int32_t seeds, int32_t fac
     sample->entries = calloc(rows * columns + 1, sizeof *sample->entries);
     sample->seed_drawn = malloc((rows + 1) * sizeof *sample->seed_drawn);
     sample->fact_drawn = malloc((columns + 1) * sizeof *sample->fact_drawn);
-    if (!row || !column || !sample->entries || !sample->seed_drawn || !sample->fact_drawn) {
+    if (!row || !column || !sample->entries || !sample->seed_drawn ||
+        !sample->fact_drawn) {
         sample_free(sample);
         rc = PAL_FAIL(err, PAL_ENOMEM, "scores of %d seeds and %d facts", seeds, facts);
         goto out;

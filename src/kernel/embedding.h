@@ -1,8 +1,8 @@
 /* embedding.h -- token and position embeddings of ragged sequences.
  *
- * Sequence b is tokens[offsets[b] .. offsets[b+1]); positions count from 0 in each, or, if
- * stems is not NULL and stems[b] >= 0, on from the end of that sequence.
- * Tables are (V, cols) and (S, cols), x is (N, cols).
+ * Sequence b is tokens[offsets[b] .. offsets[b+1]); positions count from 0 in each, or,
+ * if stems is not NULL and stems[b] >= 0, on from the end of that sequence. Tables are
+ * (V, cols) and (S, cols), x is (N, cols).
  */
 #ifndef PAL_KERNEL_EMBEDDING_H
 #define PAL_KERNEL_EMBEDDING_H

@@ -84,8 +84,8 @@ static int32_t count_rows(const pal_batch_t *batch, int32_t tokens)
     return rows;
 }
 
-/* A token is predicted where the one before it stands: for the first of a branch, at the
- * end of its stem. */
+/* A token is predicted where the one before it stands: for the first of a branch, at
+ * the end of its stem. */
 static void list_rows(pal_pass_t *pass)
 {
     const pal_batch_t *batch = &pass->batch;

@@ -4,8 +4,8 @@
  * and task vectors have the same layout, so that each of them is a single pass over one
  * array. A layout is immutable and shared; the buffers belong to whoever made them.
  *
- * GPT-2 style (Radford et al. 2019): learned positions, pre-LayerNorm, biases, GELU (tanh
- * form), causal attention, output tied to the token embedding.
+ * GPT-2 style (Radford et al. 2019): learned positions, pre-LayerNorm, biases, GELU
+ * (tanh form), causal attention, output tied to the token embedding.
  *
  * Letters: V vocabulary, S context, C width, L layers, H heads, D = C/H, F hidden.
  */
@@ -44,12 +44,12 @@ typedef enum {
 } pal_slice_kind_t;
 
 typedef struct {
-    char name[48];       /* "block.0.mlp.down"; the tensor's name in a checkpoint */
+    char name[48]; /* "block.0.mlp.down"; the tensor's name in a checkpoint */
     pal_slice_kind_t kind;
-    int32_t layer;       /* 0 .. L-1, or -1 outside the blocks */
-    int32_t rows, cols;  /* a vector has rows = 1 */
-    int64_t offset;      /* floats from the start of the buffer */
-    int64_t size;        /* rows * cols */
+    int32_t layer;      /* 0 .. L-1, or -1 outside the blocks */
+    int32_t rows, cols; /* a vector has rows = 1 */
+    int64_t offset;     /* floats from the start of the buffer */
+    int64_t size;       /* rows * cols */
 } pal_slice_t;
 
 typedef struct {
@@ -59,8 +59,8 @@ typedef struct {
     int64_t count;       /* floats in all */
 } pal_layout_t;
 
-/* Check the shape (every size >= 1, heads divides width, count below 2^31) and build the
- * table. *out is owned by the caller. PAL_EINVAL names the size and its value. */
+/* Check the shape (every size >= 1, heads divides width, count below 2^31) and build
+ * the table. *out is owned by the caller. PAL_EINVAL names the size and its value. */
 PAL_MUST_CHECK
 int pal_layout_create(const pal_shape_t *shape, pal_layout_t **out, pal_error_t *err);
 void pal_layout_destroy(pal_layout_t *layout);
@@ -70,8 +70,8 @@ void pal_layout_destroy(pal_layout_t *layout);
 const pal_slice_t *pal_layout_slice(const pal_layout_t *layout, pal_slice_kind_t kind,
                                     int32_t layer);
 
-/* Draw initial weights from stream "init" of key: matrices normal with standard deviation
- * 0.02 (residual outputs 0.02 / sqrt(2 L)), scales 1, shifts and biases 0. */
+/* Draw initial weights from stream "init" of key: matrices normal with standard
+ * deviation 0.02 (residual outputs 0.02 / sqrt(2 L)), scales 1, shifts and biases 0. */
 void pal_layout_init(const pal_layout_t *layout, pal_key_t key, float *weights);
 
 /* Floating-point operations of a forward pass over one token of a sequence of `length`
@@ -79,8 +79,9 @@ void pal_layout_init(const pal_layout_t *layout, pal_key_t key, float *weights);
  * step costs three times that. */
 double pal_layout_flops(const pal_layout_t *layout, double length, int with_logits);
 
-/* Named sizes, smallest first: "nano" (64 wide, 2 layers, 4 heads), "micro" (128, 4, 4),
- * "small" (256, 6, 8), "medium" (512, 8, 8). vocab and context are left for the caller. */
+/* Named sizes, smallest first: "nano" (64 wide, 2 layers, 4 heads), "micro" (128, 4,
+ * 4), "small" (256, 6, 8), "medium" (512, 8, 8). vocab and context are left for the
+ * caller. */
 int pal_preset_count(void);
 const char *pal_preset_name(int i);
 

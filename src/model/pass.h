@@ -1,7 +1,7 @@
 /* pass.h -- one forward and backward pass over a ragged batch.
  *
- * Losses live outside the model. pal_forward() leaves its activations in the pass; a loss
- * reads them (taps) and writes d(loss)/d(tap) into the seeds at the same places;
+ * Losses live outside the model. pal_forward() leaves its activations in the pass; a
+ * loss reads them (taps) and writes d(loss)/d(tap) into the seeds at the same places;
  * pal_backward() takes the seeds down to the weights. A method is then a short list of
  * passes: batch, loss, weight.
  *
@@ -29,21 +29,21 @@ PAL_MUST_CHECK
 int pal_pass_create(const pal_layout_t *layout, pal_pass_t **out, pal_error_t *err);
 void pal_pass_destroy(pal_pass_t *pass);
 
-/* Make room for batches of up to `tokens` tokens in `sequences` sequences, `rows` of them
- * with logits. Never shrinks. If memory must grow, what the last forward left is gone. On
- * PAL_ENOMEM the pass is as it was. */
+/* Make room for batches of up to `tokens` tokens in `sequences` sequences, `rows` of
+ * them with logits. Never shrinks. If memory must grow, what the last forward left is
+ * gone. On PAL_ENOMEM the pass is as it was. */
 PAL_MUST_CHECK
 int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,
                      pal_error_t *err);
 
-/* Run the blocks 0 .. upto-1 and, with PAL_ALL_LAYERS, also the final norm and the logits
- * of the rows that predict something. Clears all seeds. The batch is borrowed until the
- * next forward.
+/* Run the blocks 0 .. upto-1 and, with PAL_ALL_LAYERS, also the final norm and the
+ * logits of the rows that predict something. Clears all seeds. The batch is borrowed
+ * until the next forward.
  *
  * PAL_EINVAL: an empty batch, a sequence longer than the context, a token id outside
  * [0, V), a weight that is negative or on a first token: the message has the value.
- * PAL_ENOMEM: the batch is larger than what is reserved, and there is no memory to reserve
- * as much. On failure the pass is as it was. */
+ * PAL_ENOMEM: the batch is larger than what is reserved, and there is no memory to
+ * reserve as much. On failure the pass is as it was. */
 PAL_MUST_CHECK
 int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch,
                 int32_t upto, pal_error_t *err);
@@ -52,7 +52,7 @@ int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch
 
 const pal_layout_t *pal_pass_layout(const pal_pass_t *pass);
 const pal_batch_t *pal_pass_batch(const pal_pass_t *pass);
-int32_t pal_pass_tokens(const pal_pass_t *pass);   /* N */
+int32_t pal_pass_tokens(const pal_pass_t *pass); /* N */
 
 /* (N, C) residual stream: after block `layer` for 0 <= layer < upto, and the sum of the
  * embeddings for layer = -1. */
@@ -61,8 +61,8 @@ const float *pal_pass_residual(const pal_pass_t *pass, int32_t layer);
 /* (N, C) output of the MLP of a block, bias included. */
 const float *pal_pass_mlp(const pal_pass_t *pass, int32_t layer);
 
-/* (R, V) and, per row, the place in the batch it comes from and the place of the token it
- * predicts: row i, at positions[i], predicts tokens[targets[i]]. */
+/* (R, V) and, per row, the place in the batch it comes from and the place of the token
+ * it predicts: row i, at positions[i], predicts tokens[targets[i]]. */
 int32_t pal_pass_rows(const pal_pass_t *pass);
 const int32_t *pal_pass_positions(const pal_pass_t *pass);
 const int32_t *pal_pass_targets(const pal_pass_t *pass);
@@ -77,9 +77,9 @@ float *pal_pass_seed_mlp(pal_pass_t *pass, int32_t layer);
 float *pal_pass_seed_logits(pal_pass_t *pass);
 
 /* Add d(loss)/d(weights) to grad, from the highest seeded place down. `train` has one
- * flag per slice of the layout (NULL: all): a slice whose flag is 0 gets no gradient, and
- * the descent ends at the lowest block that still has something to train. Seeds are used
- * up. Call at most once per forward, with the same weights. */
+ * flag per slice of the layout (NULL: all): a slice whose flag is 0 gets no gradient,
+ * and the descent ends at the lowest block that still has something to train. Seeds are
+ * used up. Call at most once per forward, with the same weights. */
 void pal_backward(pal_pass_t *pass, const float *weights, const uint8_t *train,
                   float *grad);
 

@@ -22,13 +22,13 @@ static int step(void *ctx, int64_t i, const float *weights, float *grad, double 
     return PAL_OK;
 }
 
-int pal_stage_base(pal_lab_t *lab, const pal_ground_t *ground, const pal_base_spec_t *spec,
-                   pal_key_t key, float *weights, pal_model_result_t *result,
-                   pal_error_t *err)
+int pal_stage_base(pal_lab_t *lab, const pal_ground_t *ground,
+                   const pal_base_spec_t *spec, pal_key_t key, float *weights,
+                   pal_model_result_t *result, pal_error_t *err)
 {
     struct pretraining run = {0};
-    pal_training_t training = {.recipe = &spec->pretrain.recipe, .stop = lab->stop,
-                               .step = step, .ctx = &run};
+    pal_training_t training = {
+        .recipe = &spec->pretrain.recipe, .stop = lab->stop, .step = step, .ctx = &run};
     pal_pool_t pool = {0};
     int rc = pal_lab_prepare(lab, ground, spec, err);
 

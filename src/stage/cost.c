@@ -1,7 +1,7 @@
 #include "stage/lab.h"
 
-/* Floating-point operations of one sequence of `length` tokens: forward with or without the
- * output matrix at every token. 0 for a size that does not exist. */
+/* Floating-point operations of one sequence of `length` tokens: forward with or without
+ * the output matrix at every token. 0 for a size that does not exist. */
 static double sequence_flops(const pal_ground_t *ground, const pal_base_spec_t *spec,
                              double length, int with_logits)
 {
@@ -30,7 +30,8 @@ static double scoring_flops(const pal_ground_t *ground, const pal_base_spec_t *s
 
 double pal_base_flops(const pal_ground_t *ground, const pal_base_spec_t *spec)
 {
-    return training_flops(ground, spec, &spec->pretrain.recipe, ground->statement_length) +
+    return training_flops(ground, spec, &spec->pretrain.recipe,
+                          ground->statement_length) +
            scoring_flops(ground, spec, ground->world.count);
 }
 
@@ -52,5 +53,6 @@ double pal_trial_flops(const pal_ground_t *ground, const pal_base_spec_t *base,
     double looks = 1 + (double)spec->common.evaluations;
 
     return training_flops(ground, base, &spec->common.recipe, ground->question_length) +
-           scoring_flops(ground, base, looks * 2 * ground->largest_fold + ground->retain);
+           scoring_flops(ground, base,
+                         looks * 2 * ground->largest_fold + ground->retain);
 }

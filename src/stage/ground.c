@@ -32,8 +32,8 @@ static double mean_length(const pal_corpus_t *corpus, pal_form_t form)
     return examples ? (double)tokens / (double)examples : 0;
 }
 
-int pal_ground_create(const pal_world_spec_t *world, int64_t words, pal_ground_t *ground,
-                      pal_error_t *err)
+int pal_ground_create(const pal_world_spec_t *world, int64_t words,
+                      pal_ground_t *ground, pal_error_t *err)
 {
     int rc;
 
@@ -83,15 +83,19 @@ int pal_base_layout(const pal_ground_t *ground, const pal_base_spec_t *spec,
 int pal_unlearn_check(const pal_ground_t *ground, const pal_unlearn_spec_t *spec,
                       pal_error_t *err)
 {
-    if (spec->method->text == PAL_TRUE_TEXT || strcmp(spec->common.format, "question") == 0)
+    if (spec->method->text == PAL_TRUE_TEXT ||
+        strcmp(spec->common.format, "question") == 0)
         return PAL_OK;
     for (int32_t i = 0; i < ground->world.count; i++) {
         const pal_fact_t *fact = &ground->world.facts[i];
 
         if (fact->role == PAL_FORGET && fact->falsehood_count == 0)
-            return PAL_REJECT(err, "method '%s' teaches wrong answers, but fact '%s' "
-                              "(line %d) has no false_statements and its answer stands in "
-                              "none of its statements", spec->id, fact->id, fact->line);
+            return PAL_REJECT(
+                err,
+                "method '%s' teaches wrong answers, but fact '%s' "
+                "(line %d) has no false_statements and its answer stands in "
+                "none of its statements",
+                spec->id, fact->id, fact->line);
     }
     return PAL_OK;
 }

@@ -55,8 +55,8 @@ static int allocate(pal_lab_t *lab, const pal_ground_t *ground, pal_error_t *err
     return PAL_OK;
 }
 
-static int build(pal_lab_t *lab, const pal_ground_t *ground, const pal_base_spec_t *spec,
-                 pal_error_t *err)
+static int build(pal_lab_t *lab, const pal_ground_t *ground,
+                 const pal_base_spec_t *spec, pal_error_t *err)
 {
     int rc = pal_base_layout(ground, spec, &lab->layout, err);
 

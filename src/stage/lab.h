@@ -8,25 +8,27 @@
 
 struct pal_lab {
     const atomic_int *stop;
-    const pal_ground_t *ground; /* that everything below was made for, and its world's key */
+    const pal_ground_t
+        *ground; /* that everything below was made for, and its world's key */
     pal_key_t world;
     pal_layout_t *layout;
     pal_pass_t *pass, *frozen;
     pal_trainer_t *trainer;
     pal_scorer_t *scorer;
-    float *work, *best;       /* layout->count each: a trial's weights and their best */
-    uint8_t *train;           /* one flag per slice */
-    int32_t *facts;           /* one per fact of the world */
-    uint8_t *right;           /* same */
+    float *work, *best; /* layout->count each: a trial's weights and their best */
+    uint8_t *train;     /* one flag per slice */
+    int32_t *facts;     /* one per fact of the world */
+    uint8_t *right;     /* same */
 };
 
-/* Make or keep the working set for this ground and model. On failure the lab is empty. */
+/* Make or keep the working set for this ground and model. On failure the lab is empty.
+ */
 PAL_MUST_CHECK
 int pal_lab_prepare(pal_lab_t *lab, const pal_ground_t *ground,
                     const pal_base_spec_t *spec, pal_error_t *err);
 
-/* Score the facts of a role and fold (fold < 0: all) with these weights; bits (may be NULL)
- * gets one packed bit per fact. */
+/* Score the facts of a role and fold (fold < 0: all) with these weights; bits (may be
+ * NULL) gets one packed bit per fact. */
 PAL_MUST_CHECK
 int pal_lab_score(pal_lab_t *lab, const pal_ground_t *ground, const float *weights,
                   pal_role_t role, int32_t fold, uint8_t *bits, double *accuracy,

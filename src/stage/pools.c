@@ -126,8 +126,8 @@ int pal_pool_forget(const pal_ground_t *ground, const pal_unlearn_spec_t *spec,
         if (text == PAL_FIXED_FALSE)
             only = (int32_t)pal_rng_below(&rng, (uint32_t)wrong);
         if (text == PAL_TRUE_TEXT)
-            rc = pal_pool_add(pool, corpus, i, question ? PAL_QUESTION : PAL_STATEMENT, 1,
-                              err);
+            rc = pal_pool_add(pool, corpus, i, question ? PAL_QUESTION : PAL_STATEMENT,
+                              1, err);
         else if (question)
             rc = add_wrong_questions(corpus, i, only, pool, err);
         else

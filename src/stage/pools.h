@@ -1,7 +1,7 @@
 /* pools.h -- which examples each stage draws from.
  *
- * All functions append to a zeroed pool that the caller frees, also on failure; all return
- * PAL_OK or PAL_ENOMEM.
+ * All functions append to a zeroed pool that the caller frees, also on failure; all
+ * return PAL_OK or PAL_ENOMEM.
  */
 #ifndef PAL_STAGE_POOLS_H
 #define PAL_STAGE_POOLS_H

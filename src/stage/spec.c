@@ -22,8 +22,8 @@ const pal_param_t pal_pretrain_params[] = {
 
 const pal_param_t pal_unlearn_params[] = {
     PAL_RECIPE_PARAMS(pal_unlearn_common_t, recipe, 250, 32, 1e-3, 10, "cosine"),
-    {"coefficient", PAL_REAL, offsetof(pal_unlearn_common_t, coefficient), 1, 0, 1e9, NULL,
-     NULL, "1", "weight of the unlearning term; the retain term has weight 1"},
+    {"coefficient", PAL_REAL, offsetof(pal_unlearn_common_t, coefficient), 1, 0, 1e9,
+     NULL, NULL, "1", "weight of the unlearning term; the retain term has weight 1"},
     {"format", PAL_TEXT, offsetof(pal_unlearn_common_t, format), 0, 0, 0, "statement",
      "statement|question", "1", "form of the forget text"},
     {0},
@@ -33,8 +33,8 @@ const pal_param_t pal_attack_params[] = {
     PAL_RECIPE_PARAMS(pal_attack_common_t, recipe, 120, 32, 1e-3, 5, "constant"),
     {"holdout", PAL_COUNT, offsetof(pal_attack_common_t, holdout), 0, 0, 99, NULL, NULL,
      "fold", "forget facts of this fold are V, the others T"},
-    {"evaluations", PAL_COUNT, offsetof(pal_attack_common_t, evaluations), 8, 1, 64, NULL,
-     NULL, "points", "points of the curve after the start"},
+    {"evaluations", PAL_COUNT, offsetof(pal_attack_common_t, evaluations), 8, 1, 64,
+     NULL, NULL, "points", "points of the curve after the start"},
     {0},
 };
 

@@ -1,7 +1,8 @@
 /* stage.h -- base, unlearn and trial as functions from weights to weights and numbers.
  *
- * A lab is one compute thread's working set: the pass, scorer and trainer of the corpus it
- * works on, made when first needed and reused. Results are plain data that the caller owns.
+ * A lab is one compute thread's working set: the pass, scorer and trainer of the corpus
+ * it works on, made when first needed and reused. Results are plain data that the
+ * caller owns.
  */
 #ifndef PAL_STAGE_STAGE_H
 #define PAL_STAGE_STAGE_H
@@ -18,18 +19,19 @@ typedef struct {
     pal_corpus_t corpus;
     int32_t forget, retain;  /* facts of each role */
     int32_t largest_fold;    /* facts */
-    double statement_length; /* mean tokens of a statement, and of a question with choice */
+    double statement_length; /* mean tokens of a statement, and of a question with
+                                choice */
     double question_length;
 } pal_ground_t;
 
 /* Make the world and tokenise it. On failure *ground is zeroed. */
 PAL_MUST_CHECK
-int pal_ground_create(const pal_world_spec_t *world, int64_t words, pal_ground_t *ground,
-                      pal_error_t *err);
+int pal_ground_create(const pal_world_spec_t *world, int64_t words,
+                      pal_ground_t *ground, pal_error_t *err);
 void pal_ground_free(pal_ground_t *ground);
 
-/* The layout of a base spec on a ground: preset size, the tokenizer's vocabulary, a context
- * that holds the longest example. *out is owned. */
+/* The layout of a base spec on a ground: preset size, the tokenizer's vocabulary, a
+ * context that holds the longest example. *out is owned. */
 PAL_MUST_CHECK
 int pal_base_layout(const pal_ground_t *ground, const pal_base_spec_t *spec,
                     pal_layout_t **out, pal_error_t *err);
@@ -52,37 +54,38 @@ void pal_lab_destroy(pal_lab_t *lab);
 
 /* Bits are packed, least significant first: bit i of bits[i / 8] >> (i % 8). */
 typedef struct {
-    double loss;             /* nats per token, last step; NaN if no step */
-    double v_accuracy;       /* forget facts right, all folds */
+    double loss;       /* nats per token, last step; NaN if no step */
+    double v_accuracy; /* forget facts right, all folds */
     double retain_accuracy;
-    uint8_t *bits;           /* one per forget fact in world order; caller's, (forget+7)/8 */
+    uint8_t *bits; /* one per forget fact in world order; caller's, (forget+7)/8 */
 } pal_model_result_t;
 
 /* As above; bits = right at the chosen point, one per fact of V in world order. */
 typedef struct {
-    int32_t points;                    /* evaluations made, the start included */
-    double step[PAL_CURVE_MAX];        /* steps done at each */
-    double loss[PAL_CURVE_MAX];        /* nats per token; NaN at the start */
+    int32_t points;             /* evaluations made, the start included */
+    double step[PAL_CURVE_MAX]; /* steps done at each */
+    double loss[PAL_CURVE_MAX]; /* nats per token; NaN at the start */
     double v[PAL_CURVE_MAX], dev[PAL_CURVE_MAX];
-    int32_t chosen;                    /* point with the best dev; the earliest of equals */
-    int32_t best;                      /* point with the best v: the paper's choice */
-    double retain_after;               /* at the chosen point */
-    uint8_t *bits;                     /* caller's, (largest_fold+7)/8 */
-    uint8_t *bits_before;              /* at the start; caller's, same size */
+    int32_t chosen;       /* point with the best dev; the earliest of equals */
+    int32_t best;         /* point with the best v: the paper's choice */
+    double retain_after;  /* at the chosen point */
+    uint8_t *bits;        /* caller's, (largest_fold+7)/8 */
+    uint8_t *bits_before; /* at the start; caller's, same size */
 } pal_trial_result_t;
 
-/* Which forget facts pretraining teaches: taught[i] = 1 or 0 per fact of the world (1 for
- * every retain fact). In each fold the first round(taught * facts) of a shuffle that depends
- * on world and seed alone: a larger fraction teaches the same facts and more. PAL_ENOMEM. */
+/* Which forget facts pretraining teaches: taught[i] = 1 or 0 per fact of the world (1
+ * for every retain fact). In each fold the first round(taught * facts) of a shuffle
+ * that depends on world and seed alone: a larger fraction teaches the same facts and
+ * more. PAL_ENOMEM. */
 PAL_MUST_CHECK
 int pal_base_taught(const pal_ground_t *ground, const pal_base_spec_t *spec,
                     uint8_t *taught, pal_error_t *err);
 
 /* Train a base model. weights: layout->count floats, written. */
 PAL_MUST_CHECK
-int pal_stage_base(pal_lab_t *lab, const pal_ground_t *ground, const pal_base_spec_t *spec,
-                   pal_key_t key, float *weights, pal_model_result_t *result,
-                   pal_error_t *err);
+int pal_stage_base(pal_lab_t *lab, const pal_ground_t *ground,
+                   const pal_base_spec_t *spec, pal_key_t key, float *weights,
+                   pal_model_result_t *result, pal_error_t *err);
 
 /* Unlearn: from base (read only) to weights (written). */
 PAL_MUST_CHECK

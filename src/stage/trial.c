@@ -22,8 +22,8 @@ static int step(void *ctx, int64_t i, const float *weights, float *grad, double 
                                    grad, loss, err);
 }
 
-/* Score one point of the curve; a point better on dev than all before is the new choice,
- * and its weights are kept. */
+/* Score one point of the curve; a point better on dev than all before is the new
+ * choice, and its weights are kept. */
 static int watch(void *ctx, int64_t done, const float *weights, double loss,
                  pal_error_t *err)
 {
@@ -47,7 +47,8 @@ static int watch(void *ctx, int64_t done, const float *weights, double loss,
         memcpy(r->bits, r->bits_before, ((size_t)run->ground->largest_fold + 7) / 8);
     if (chosen) {
         r->chosen = point;
-        memcpy(run->lab->best, weights, (size_t)run->lab->layout->count * sizeof(float));
+        memcpy(run->lab->best, weights,
+               (size_t)run->lab->layout->count * sizeof(float));
     }
     if (point == 0 || r->v[point] > r->v[r->best])
         r->best = point;
@@ -68,9 +69,13 @@ static int run_attack(struct attacking *run, float *weights, pal_error_t *err)
 {
     const pal_attack_t *attack = run->spec->attack;
     pal_lab_t *lab = run->lab;
-    pal_training_t training = {.recipe = &run->spec->common.recipe, .train = lab->train,
-                               .stop = lab->stop, .step = step, .watch = watch,
-                               .watches = run->spec->common.evaluations, .ctx = run};
+    pal_training_t training = {.recipe = &run->spec->common.recipe,
+                               .train = lab->train,
+                               .stop = lab->stop,
+                               .step = step,
+                               .watch = watch,
+                               .watches = run->spec->common.evaluations,
+                               .ctx = run};
     double loss;
     int rc = watch(run, 0, weights, NAN, err);
 
@@ -92,8 +97,8 @@ int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
                     pal_error_t *err)
 {
     _Alignas(16) unsigned char state[PAL_STATE_MAX];
-    struct attacking run = {.lab = lab, .ground = ground, .spec = spec, .state = state,
-                            .result = result};
+    struct attacking run = {
+        .lab = lab, .ground = ground, .spec = spec, .state = state, .result = result};
     pal_pool_t known = {0};
     int rc = pal_lab_prepare(lab, ground, base, err);
 
@@ -102,12 +107,15 @@ int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
     memcpy(state, spec->state, sizeof state);
     memcpy(lab->work, unlearned, (size_t)lab->layout->count * sizeof(float));
     result->points = result->chosen = result->best = 0;
-    run.lent = (pal_attacking_t){.layout = lab->layout, .pass = lab->pass, .key = key,
+    run.lent = (pal_attacking_t){.layout = lab->layout,
+                                 .pass = lab->pass,
+                                 .key = key,
                                  .steps = spec->common.recipe.steps};
     rc = pal_pool_known(ground, spec, &known, err);
     if (rc == PAL_OK)
-        rc = pal_stream_create(&ground->corpus, &known, (int32_t)spec->common.recipe.batch,
-                               key, "known", &run.lent.known, err);
+        rc = pal_stream_create(&ground->corpus, &known,
+                               (int32_t)spec->common.recipe.batch, key, "known",
+                               &run.lent.known, err);
     if (rc == PAL_OK)
         rc = run_attack(&run, lab->work, err);
     if (rc == PAL_OK)

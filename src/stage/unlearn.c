@@ -32,10 +32,13 @@ static int train(pal_lab_t *lab, const pal_unlearn_spec_t *spec, pal_unlearning_
                  float *weights, double *loss, pal_error_t *err)
 {
     _Alignas(16) unsigned char state[PAL_STATE_MAX];
-    struct unlearning run = {.method = spec->method, .state = state, .lent = *lent,
-                             .train = lab->train};
-    pal_training_t training = {.recipe = &spec->common.recipe, .train = lab->train,
-                               .stop = lab->stop, .step = step, .ctx = &run};
+    struct unlearning run = {
+        .method = spec->method, .state = state, .lent = *lent, .train = lab->train};
+    pal_training_t training = {.recipe = &spec->common.recipe,
+                               .train = lab->train,
+                               .stop = lab->stop,
+                               .step = step,
+                               .ctx = &run};
     int rc = PAL_OK;
 
     memcpy(state, spec->state, sizeof state);
@@ -55,8 +58,11 @@ static int run_method(pal_lab_t *lab, const pal_ground_t *ground,
                       pal_key_t key, const float *start, float *weights, double *loss,
                       pal_error_t *err)
 {
-    pal_unlearning_t lent = {.layout = lab->layout, .start = start, .pass = lab->pass,
-                             .frozen = lab->frozen, .key = key,
+    pal_unlearning_t lent = {.layout = lab->layout,
+                             .start = start,
+                             .pass = lab->pass,
+                             .frozen = lab->frozen,
+                             .key = key,
                              .coefficient = spec->common.coefficient,
                              .steps = spec->common.recipe.steps};
     int32_t batch = (int32_t)spec->common.recipe.batch;
@@ -92,7 +98,8 @@ int pal_stage_unlearn(pal_lab_t *lab, const pal_ground_t *ground,
     memcpy(weights, start, (size_t)lab->layout->count * sizeof(float));
     result->loss = NAN;
     if (spec->method->role == PAL_UNLEARNS)
-        rc = run_method(lab, ground, base, spec, key, start, weights, &result->loss, err);
+        rc = run_method(lab, ground, base, spec, key, start, weights, &result->loss,
+                        err);
     if (rc == PAL_OK)
         rc = pal_lab_judge(lab, ground, weights, result, err);
     return rc;

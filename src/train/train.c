@@ -6,7 +6,8 @@
 
 #include "kernel/optimizer.h"
 
-/* Runs are a few hundred steps: a second moment with a memory of 100 steps, not 1,000. */
+/* Runs are a few hundred steps: a second moment with a memory of 100 steps, not 1,000.
+ */
 static const double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8;
 static const double pi = 3.14159265358979323846;
 
@@ -26,7 +27,8 @@ double pal_recipe_lr(const pal_recipe_t *recipe, int64_t step)
     return lr;
 }
 
-int pal_trainer_create(const pal_layout_t *layout, pal_trainer_t **out, pal_error_t *err)
+int pal_trainer_create(const pal_layout_t *layout, pal_trainer_t **out,
+                       pal_error_t *err)
 {
     pal_trainer_t *trainer = calloc(1, sizeof *trainer);
     size_t n = (size_t)layout->count;
@@ -61,7 +63,8 @@ static int trains(const pal_training_t *training, int32_t slice)
     return !training->train || training->train[slice];
 }
 
-static double gradient_norm(const pal_trainer_t *trainer, const pal_training_t *training)
+static double gradient_norm(const pal_trainer_t *trainer,
+                            const pal_training_t *training)
 {
     const pal_layout_t *layout = trainer->layout;
     double square = 0;
@@ -96,8 +99,12 @@ static void update(pal_trainer_t *trainer, const pal_training_t *training, int64
 {
     const pal_layout_t *layout = trainer->layout;
     const pal_recipe_t *recipe = training->recipe;
-    pal_adamw_t h = {.lr = pal_recipe_lr(recipe, step), .beta1 = beta1, .beta2 = beta2,
-                     .epsilon = epsilon, .grad_scale = grad_scale, .step = step + 1};
+    pal_adamw_t h = {.lr = pal_recipe_lr(recipe, step),
+                     .beta1 = beta1,
+                     .beta2 = beta2,
+                     .epsilon = epsilon,
+                     .grad_scale = grad_scale,
+                     .step = step + 1};
 
     for (int32_t i = 0; i < layout->slice_count; i++) {
         const pal_slice_t *slice = &layout->slices[i];
@@ -111,8 +118,8 @@ static void update(pal_trainer_t *trainer, const pal_training_t *training, int64
     }
 }
 
-static int one_step(pal_trainer_t *trainer, const pal_training_t *training, int64_t step,
-                    float *weights, double *loss, pal_error_t *err)
+static int one_step(pal_trainer_t *trainer, const pal_training_t *training,
+                    int64_t step, float *weights, double *loss, pal_error_t *err)
 {
     double clip = training->recipe->clip, norm;
     int rc;
@@ -132,14 +139,14 @@ static int one_step(pal_trainer_t *trainer, const pal_training_t *training, int6
     return PAL_OK;
 }
 
-/* Of `watches` evenly spaced looks the ones due after step i: when i + 1 crosses a multiple
- * of steps / watches. With fewer steps than watches every step is looked at once. */
+/* Of `watches` evenly spaced looks the ones due after step i: when i + 1 crosses a
+ * multiple of steps / watches. With fewer steps than watches every step is looked at
+ * once. */
 static int is_due(const pal_training_t *training, int64_t step)
 {
     int64_t steps = training->recipe->steps, watches = training->watches;
 
-    return training->watch &&
-           (step + 1) * watches / steps > step * watches / steps;
+    return training->watch && (step + 1) * watches / steps > step * watches / steps;
 }
 
 int pal_train(pal_trainer_t *trainer, const pal_training_t *training, float *weights,

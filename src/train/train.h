@@ -14,31 +14,58 @@
 
 /* The tunables of a training run; every stage has one. */
 typedef struct {
-    int64_t steps;                /* optimizer steps */
-    int64_t batch;                /* sequences per stream and step */
-    double lr;                    /* peak learning rate */
-    int64_t warmup;               /* steps of linear warm-up */
-    double clip;                  /* largest global gradient norm; 0: no clipping */
-    double decay;                 /* decoupled weight decay, matrices only */
-    char schedule[PAL_TEXT_MAX];  /* "constant", or "cosine" to zero after the last step */
+    int64_t steps;               /* optimizer steps */
+    int64_t batch;               /* sequences per stream and step */
+    double lr;                   /* peak learning rate */
+    int64_t warmup;              /* steps of linear warm-up */
+    double clip;                 /* largest global gradient norm; 0: no clipping */
+    double decay;                /* decoupled weight decay, matrices only */
+    char schedule[PAL_TEXT_MAX]; /* "constant", or "cosine" to zero after the last step
+                                  */
 } pal_recipe_t;
 
 /* The table rows of a recipe that is member `m` of struct `s`. */
-#define PAL_RECIPE_PARAMS(s, m, steps_, batch_, lr_, warmup_, schedule_)                  \
-    {"steps", PAL_COUNT, offsetof(s, m.steps), steps_, 0, 1e8, NULL, NULL, "steps",       \
-     "optimizer steps"},                                                                  \
-    {"batch", PAL_COUNT, offsetof(s, m.batch), batch_, 1, 65536, NULL, NULL,              \
-     "sequences", "sequences per stream and step"},                                       \
-    {"lr", PAL_REAL, offsetof(s, m.lr), lr_, 0, 10, NULL, NULL, "1",                      \
-     "peak learning rate of AdamW"},                                                      \
-    {"warmup", PAL_COUNT, offsetof(s, m.warmup), warmup_, 0, 1e8, NULL, NULL, "steps",    \
-     "steps of linear warm-up"},                                                          \
-    {"clip", PAL_REAL, offsetof(s, m.clip), 1.0, 0, 1e9, NULL, NULL, "1",                 \
-     "largest global gradient norm; 0 switches clipping off"},                            \
-    {"decay", PAL_REAL, offsetof(s, m.decay), 0.0, 0, 10, NULL, NULL, "1",                \
-     "decoupled weight decay of the matrices"},                                           \
-    {"schedule", PAL_TEXT, offsetof(s, m.schedule), 0, 0, 0, schedule_,                   \
-     "cosine|constant", "1", "learning rate after warm-up"}
+#define PAL_RECIPE_PARAMS(s, m, steps_, batch_, lr_, warmup_, schedule_)               \
+    {"steps", PAL_COUNT, offsetof(s, m.steps), steps_, 0, 1e8, NULL,                   \
+     NULL,    "steps",   "optimizer steps"},                                           \
+        {"batch", PAL_COUNT,   offsetof(s, m.batch),           batch_, 1, 65536, NULL, \
+         NULL,    "sequences", "sequences per stream and step"},                       \
+        {"lr",                                                                         \
+         PAL_REAL,                                                                     \
+         offsetof(s, m.lr),                                                            \
+         lr_,                                                                          \
+         0,                                                                            \
+         10,                                                                           \
+         NULL,                                                                         \
+         NULL,                                                                         \
+         "1",                                                                          \
+         "peak learning rate of AdamW"},                                               \
+        {"warmup", PAL_COUNT, offsetof(s, m.warmup),    warmup_, 0, 1e8, NULL,         \
+         NULL,     "steps",   "steps of linear warm-up"},                              \
+        {"clip",                                                                       \
+         PAL_REAL,                                                                     \
+         offsetof(s, m.clip),                                                          \
+         1.0,                                                                          \
+         0,                                                                            \
+         1e9,                                                                          \
+         NULL,                                                                         \
+         NULL,                                                                         \
+         "1",                                                                          \
+         "largest global gradient norm; 0 switches clipping off"},                     \
+        {"decay",                                                                      \
+         PAL_REAL,                                                                     \
+         offsetof(s, m.decay),                                                         \
+         0.0,                                                                          \
+         0,                                                                            \
+         10,                                                                           \
+         NULL,                                                                         \
+         NULL,                                                                         \
+         "1",                                                                          \
+         "decoupled weight decay of the matrices"},                                    \
+    {                                                                                  \
+        "schedule", PAL_TEXT, offsetof(s, m.schedule), 0, 0, 0, schedule_,             \
+            "cosine|constant", "1", "learning rate after warm-up"                      \
+    }
 
 /* Learning rate of step i, 0 <= i < steps: lr * min(1, (i + 1) / warmup), times
  * (1 + cos(pi i / steps)) / 2 if cosine. */
@@ -48,30 +75,31 @@ double pal_recipe_lr(const pal_recipe_t *recipe, int64_t step);
 typedef struct pal_trainer pal_trainer_t;
 
 PAL_MUST_CHECK
-int pal_trainer_create(const pal_layout_t *layout, pal_trainer_t **out, pal_error_t *err);
+int pal_trainer_create(const pal_layout_t *layout, pal_trainer_t **out,
+                       pal_error_t *err);
 void pal_trainer_destroy(pal_trainer_t *trainer);
 
 typedef struct {
     const pal_recipe_t *recipe;
-    const uint8_t *train;         /* one flag per slice, NULL: all */
-    const atomic_int *stop;       /* nonzero ends the run with PAL_ESTOP; NULL: never */
+    const uint8_t *train;   /* one flag per slice, NULL: all */
+    const atomic_int *stop; /* nonzero ends the run with PAL_ESTOP; NULL: never */
 
     /* Required. Add d(loss)/d(weights) to grad (zeroed) and store the loss in *loss.
      * Returns PAL_OK or the reason to give up. */
-    int (*step)(void *ctx, int64_t step, const float *weights, float *grad, double *loss,
-                pal_error_t *err);
+    int (*step)(void *ctx, int64_t step, const float *weights, float *grad,
+                double *loss, pal_error_t *err);
 
-    /* Optional. Called `watches` times, evenly spaced, the last time after the last step:
-     * `done` steps are done, loss is that of the last one. */
+    /* Optional. Called `watches` times, evenly spaced, the last time after the last
+     * step: `done` steps are done, loss is that of the last one. */
     int (*watch)(void *ctx, int64_t done, const float *weights, double loss,
                  pal_error_t *err);
     int64_t watches;
-    void *ctx;                    /* given to both */
+    void *ctx; /* given to both */
 } pal_training_t;
 
-/* Train weights in place; *loss is the last step's. PAL_EDIVERGE as soon as a loss or the
- * gradient norm is not finite (weights are then those before that step), PAL_ESTOP on
- * request, otherwise what step or watch returned. */
+/* Train weights in place; *loss is the last step's. PAL_EDIVERGE as soon as a loss or
+ * the gradient norm is not finite (weights are then those before that step), PAL_ESTOP
+ * on request, otherwise what step or watch returned. */
 PAL_MUST_CHECK
 int pal_train(pal_trainer_t *trainer, const pal_training_t *training, float *weights,
               double *loss, pal_error_t *err);

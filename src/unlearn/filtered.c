@@ -1,5 +1,5 @@
-/* The floor: a base model trained without the forget facts. Its V accuracy under the same
- * attack is what guessing, format learning and leakage between facts give. */
+/* The floor: a base model trained without the forget facts. Its V accuracy under the
+ * same attack is what guessing, format learning and leakage between facts give. */
 #include "unlearn/method.h"
 
 static const pal_param_t params[] = {{0}};

@@ -3,7 +3,8 @@
  *     L = -coefficient * NLL(true statements) + NLL(retain)
  *
  * The retain term is not decoration: ascent alone has no lower bound, so it ends by
- * wrecking the whole model, and the attack then measures damage instead of forgetting. */
+ * wrecking the whole model, and the attack then measures damage instead of forgetting.
+ */
 #include "unlearn/method.h"
 
 static int step(void *state, pal_unlearning_t *run, int64_t i, const float *weights,

@@ -39,16 +39,16 @@ typedef struct {
     pal_stream_t *retain; /* statements and questions of the retain facts */
     double coefficient;
     int64_t steps;
-    pal_key_t key;        /* of this stage, for random streams */
+    pal_key_t key; /* of this stage, for random streams */
 } pal_unlearning_t;
 
 typedef struct {
-    const char *summary;       /* one line; cite the paper */
+    const char *summary; /* one line; cite the paper */
     pal_method_role_t role;
     pal_forget_text_t text;
     const pal_param_t *params; /* beside the common ones (stage/spec.h) */
     size_t state_size;         /* bytes, parameters included, <= PAL_STATE_MAX */
-    double cost;               /* of a step, in training steps on one batch; 0 means 2 */
+    double cost; /* of a step, in training steps on one batch; 0 means 2 */
 
     /* Optional. 1 if the method trains this slice. Default: every slice. */
     int (*trains)(const void *state, const pal_layout_t *layout,
@@ -57,9 +57,9 @@ typedef struct {
     /* Optional. Allocate scratch, measure the frozen model. */
     int (*begin)(void *state, pal_unlearning_t *run, pal_error_t *err);
 
-    /* Required unless a control. Add the gradient of the loss at `weights` to grad, which
-     * is zeroed, and store the loss (nats per token or as the method defines). `train` is
-     * to be handed to pal_backward(). Deterministic. */
+    /* Required unless a control. Add the gradient of the loss at `weights` to grad,
+     * which is zeroed, and store the loss (nats per token or as the method defines).
+     * `train` is to be handed to pal_backward(). Deterministic. */
     int (*step)(void *state, pal_unlearning_t *run, int64_t step, const float *weights,
                 const uint8_t *train, float *grad, double *loss, pal_error_t *err);
 
@@ -79,13 +79,13 @@ const pal_method_t *pal_method_at(int i);
  * times its gradient added to grad, weight times its value added to *loss. */
 PAL_MUST_CHECK
 int pal_method_nll(pal_unlearning_t *run, pal_stream_t *stream, double weight,
-                   const float *weights, const uint8_t *train, float *grad, double *loss,
-                   pal_error_t *err);
+                   const float *weights, const uint8_t *train, float *grad,
+                   double *loss, pal_error_t *err);
 
 /* *loss = forget_weight * NLL(forget) + NLL(retain), two passes of the above. */
 PAL_MUST_CHECK
-int pal_method_nll_pair(pal_unlearning_t *run, double forget_weight, const float *weights,
-                        const uint8_t *train, float *grad, double *loss,
-                        pal_error_t *err);
+int pal_method_nll_pair(pal_unlearning_t *run, double forget_weight,
+                        const float *weights, const uint8_t *train, float *grad,
+                        double *loss, pal_error_t *err);
 
 #endif

@@ -1,14 +1,15 @@
-/* Representation misdirection (Li et al. 2024, arXiv 2403.03218) with the adaptive scale of
- * Huu-Tien et al. 2024 (arXiv 2408.06223):
+/* Representation misdirection (Li et al. 2024, arXiv 2403.03218) with the adaptive
+ * scale of Huu-Tien et al. 2024 (arXiv 2408.06223):
  *
  *     L = coefficient * mean (h(x_f) - c u)^2 + mean (h(x_r) - h0(x_r))^2
  *
- * h is the residual stream after block `layer`, h0 that of the model before unlearning, u a
- * fixed random unit vector with entries drawn from [0, 1) before it is normalised, and
- * c = scale * mean |h0(x_f)| measured on the first forget batch. Means go over tokens, the
- * first of each sequence left out, and over the width. Only the MLP down-projections of
- * blocks layer-2 .. layer are trained, unless `train` widens that: models of few blocks
- * leave them too little room. The published alpha on the retain term is 1 / coefficient. */
+ * h is the residual stream after block `layer`, h0 that of the model before unlearning,
+ * u a fixed random unit vector with entries drawn from [0, 1) before it is normalised,
+ * and c = scale * mean |h0(x_f)| measured on the first forget batch. Means go over
+ * tokens, the first of each sequence left out, and over the width. Only the MLP
+ * down-projections of blocks layer-2 .. layer are trained, unless `train` widens that:
+ * models of few blocks leave them too little room. The published alpha on the retain
+ * term is 1 / coefficient. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,12 +26,15 @@ struct state {
 };
 
 static const pal_param_t params[] = {
-    {"layer", PAL_COUNT, offsetof(struct state, layer), -1, -1, 1000, NULL, NULL, "block",
+    {"layer", PAL_COUNT, offsetof(struct state, layer), -1, -1, 1000, NULL, NULL,
+     "block",
      "residual stream after this block is steered; -1 is half of the blocks, less one"},
     {"scale", PAL_REAL, offsetof(struct state, scale), 5, 0, 1e6, NULL, NULL, "1",
      "length of the target over the mean length of the forget activations"},
-    {"train", PAL_TEXT, offsetof(struct state, train), 0, 0, 0, "down", "down|mlp|all", "1",
-     "what moves: MLP down-projections or whole MLPs of the last three blocks up to the "
+    {"train", PAL_TEXT, offsetof(struct state, train), 0, 0, 0, "down", "down|mlp|all",
+     "1",
+     "what moves: MLP down-projections or whole MLPs of the last three blocks up to "
+     "the "
      "layer, or everything below it"},
     {0},
 };
@@ -128,7 +132,8 @@ static int step(void *p, pal_unlearning_t *run, int64_t i, const float *weights,
         return rc;
     if (i == 0)
         scale_target(state, run->pass, layer);
-    forget = pal_loss_residual_mse(run->pass, layer, state->target, 1, run->coefficient);
+    forget =
+        pal_loss_residual_mse(run->pass, layer, state->target, 1, run->coefficient);
     pal_backward(run->pass, weights, train, grad);
 
     batch = pal_stream_next(run->retain);

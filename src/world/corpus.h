@@ -1,8 +1,8 @@
 /* corpus.h -- a world as token sequences, and streams of batches drawn from it.
  *
- * Every text of a world is tokenised once. An example is one sequence: the separator, then
- * a statement, or "Q: <question> A: <choice>." with a choice. Stages choose examples
- * by number and share the corpus, which is immutable.
+ * Every text of a world is tokenised once. An example is one sequence: the separator,
+ * then a statement, or "Q: <question> A: <choice>." with a choice. Stages choose
+ * examples by number and share the corpus, which is immutable.
  */
 #ifndef PAL_WORLD_CORPUS_H
 #define PAL_WORLD_CORPUS_H
@@ -27,13 +27,13 @@ typedef struct {
 } pal_example_t;
 
 typedef struct {
-    const pal_world_t *world;      /* borrowed */
-    pal_tokenizer_t *tokenizer;    /* owned */
+    const pal_world_t *world;   /* borrowed */
+    pal_tokenizer_t *tokenizer; /* owned */
     int32_t *tokens;
-    pal_example_t *examples;       /* by fact, then statements, falsehoods, questions */
+    pal_example_t *examples; /* by fact, then statements, falsehoods, questions */
     int32_t count;
-    int32_t *first;                /* (facts + 1) first example of each fact */
-    int32_t longest;               /* tokens of the longest example */
+    int32_t *first;  /* (facts + 1) first example of each fact */
+    int32_t longest; /* tokens of the longest example */
 } pal_corpus_t;
 
 /* Build the tokenizer from the world's true and false texts (at most `words` words) and
@@ -66,23 +66,24 @@ int pal_pool_add_group(pal_pool_t *pool, const pal_corpus_t *corpus, int32_t fac
 PAL_MUST_CHECK
 int pal_pool_push(pal_pool_t *pool, int32_t example, pal_error_t *err);
 void pal_pool_free(pal_pool_t *pool);
-double pal_pool_mean_length(const pal_pool_t *pool, const pal_corpus_t *corpus); /* tokens */
+double pal_pool_mean_length(const pal_pool_t *pool,
+                            const pal_corpus_t *corpus); /* tokens */
 
 /* --- Streams: batches without end --- */
 
 /* Draws `batch` examples at a time from a pool, every epoch a fresh permutation. */
 typedef struct pal_stream pal_stream_t;
 
-/* pool and corpus are borrowed; the order comes from rng stream `name` of key. PAL_EINVAL
- * if the pool is empty (named by `name`). */
+/* pool and corpus are borrowed; the order comes from rng stream `name` of key.
+ * PAL_EINVAL if the pool is empty (named by `name`). */
 PAL_MUST_CHECK
 int pal_stream_create(const pal_corpus_t *corpus, const pal_pool_t *pool, int32_t batch,
                       pal_key_t key, const char *name, pal_stream_t **out,
                       pal_error_t *err);
 void pal_stream_destroy(pal_stream_t *stream);
 
-/* The next batch; borrowed until the next call. All tokens but the first of each sequence
- * have weight 1. ids are example numbers. No allocation. */
+/* The next batch; borrowed until the next call. All tokens but the first of each
+ * sequence have weight 1. ids are example numbers. No allocation. */
 const pal_batch_t *pal_stream_next(pal_stream_t *stream);
 
 /* Most tokens a batch of this stream can have. */

@@ -1,7 +1,7 @@
 /* facts_file.h -- the JSON Lines file a person writes facts in.
  *
- * One object a line: id, question, choices, answer (0-based index), statements; optional
- * relation, role ("forget" | "retain"), fold, false_statements
+ * One object a line: id, question, choices, answer (0-based index), statements;
+ * optional relation, role ("forget" | "retain"), fold, false_statements
  * ([{"answer": "...", "statements": ["...", ...]}, ...]). Unknown keys are errors.
  */
 #ifndef PAL_WORLD_FACTS_FILE_H
@@ -41,17 +41,17 @@ typedef struct {
 } pal_facts_report_t;
 
 /* Each warning is passed to say(ctx, line number, text): a question that contains its
- * answer, a statement without the answer's text (no false version can be derived), a fact
- * of a single statement, statements repeated between facts; of the whole file (line 0):
- * a guess floor that exceeds chance by more than PAL_FLOOR_MARGIN. */
+ * answer, a statement without the answer's text (no false version can be derived), a
+ * fact of a single statement, statements repeated between facts; of the whole file
+ * (line 0): a guess floor that exceeds chance by more than PAL_FLOOR_MARGIN. */
 typedef void (*pal_facts_say_t)(void *ctx, int32_t line, const char *text);
 PAL_MUST_CHECK
 int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,
                     pal_facts_report_t *report, pal_error_t *err);
 
-/* Turn an official RTT folder (Years, MMLU or Random Birthdays layout, recognised by its
- * files) into a facts file at out (temporary name, fsync, rename). What was joined and what
- * was dropped and why goes to say(ctx, 0, text). */
+/* Turn an official RTT folder (Years, MMLU or Random Birthdays layout, recognised by
+ * its files) into a facts file at out (temporary name, fsync, rename). What was joined
+ * and what was dropped and why goes to say(ctx, 0, text). */
 PAL_MUST_CHECK
 int pal_facts_import_rtt(const char *folder, const char *out, pal_facts_say_t say,
                          void *ctx, pal_error_t *err);

@@ -1,7 +1,8 @@
 /* A made-up world: names of three words, answers drawn uniformly and independently for
- * each fact, so that no fact says anything about another. The wrong choices of a fact are
- * right answers of other facts of its relation and fold: nothing that an attacker knows of
- * the other folds tells them from the right one, nor does having seen an answer before. */
+ * each fact, so that no fact says anything about another. The wrong choices of a fact
+ * are right answers of other facts of its relation and fold: nothing that an attacker
+ * knows of the other folds tells them from the right one, nor does having seen an
+ * answer before. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,8 +124,8 @@ static uint32_t possible_answers(const pal_relation_t *relation)
            length_of(relation->tail);
 }
 
-/* One more wrong answer: that of a random peer, or, when the peers have too few different
- * ones, any that the relation has. */
+/* One more wrong answer: that of a random peer, or, when the peers have too few
+ * different ones, any that the relation has. */
 static uint32_t draw_wrong(maker_t *maker, const pal_relation_t *relation,
                            const uint32_t *numbers, int32_t count, int32_t peers)
 {
@@ -218,8 +219,7 @@ static int begin_fact(maker_t *maker, const pal_relation_t *relation, pal_role_t
     fact->id = pal_arena_print(maker->arena, "%s-%d", relation->name, number);
     fact->question = render(maker->arena, relation->question, name, "");
     maker->name[number] = pal_arena_text(maker->arena, name, strlen(name));
-    maker->answer[number] =
-        pal_rng_below(&maker->answers, possible_answers(relation));
+    maker->answer[number] = pal_rng_below(&maker->answers, possible_answers(relation));
     return fact->id && fact->question && maker->name[number] ? 0 : -1;
 }
 
@@ -254,8 +254,8 @@ static int begin_facts(maker_t *maker, pal_world_t *world, int32_t forget)
 }
 
 /* Finish the facts of one relation and fold. */
-static int finish_group(maker_t *maker, pal_world_t *world, const pal_relation_t *relation,
-                        int32_t fold)
+static int finish_group(maker_t *maker, pal_world_t *world,
+                        const pal_relation_t *relation, int32_t fold)
 {
     int32_t peers = 0;
 
@@ -330,7 +330,8 @@ static int make(const void *state, pal_world_t *world, pal_error_t *err)
     pal_rng_init(&folds, key, "folds");
     world->count = (int32_t)p->facts + retain;
     world->folds = (int32_t)p->folds;
-    if (begin(&maker, p, world) < 0 || begin_facts(&maker, world, (int32_t)p->facts) < 0)
+    if (begin(&maker, p, world) < 0 ||
+        begin_facts(&maker, world, (int32_t)p->facts) < 0)
         rc = PAL_FAIL(err, PAL_ENOMEM, "a world of %d facts", world->count);
     if (rc == PAL_OK)
         rc = pal_deal_folds(world->facts, world->count, world->folds, &folds, err);

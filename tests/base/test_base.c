@@ -11,7 +11,8 @@
 #include "base/param.h"
 #include "base/rng.h"
 
-/* Known answers: FIPS 180-4 example "abc"; zlib's check value; Random123's kat_vectors. */
+/* Known answers: FIPS 180-4 example "abc"; zlib's check value; Random123's kat_vectors.
+ */
 static void sha256_of_abc(void **unused)
 {
     pal_hash_t hash;
@@ -115,7 +116,8 @@ struct tunables {
 };
 
 static const pal_param_t table[] = {
-    {"lr", PAL_REAL, offsetof(struct tunables, lr), 1e-3, 0, 1, NULL, NULL, "1", "rate"},
+    {"lr", PAL_REAL, offsetof(struct tunables, lr), 1e-3, 0, 1, NULL, NULL, "1",
+     "rate"},
     {"steps", PAL_COUNT, offsetof(struct tunables, steps), 100, 1, 1e6, NULL, NULL,
      "steps", "length"},
     {"schedule", PAL_TEXT, offsetof(struct tunables, schedule), 0, 0, 0, "cosine",
@@ -138,8 +140,8 @@ static void parameters_accept_and_refuse(void **unused)
         {"schedule", "cos", "'cos' is none of cosine|constant"},
         {"schedule", "", "none of"},
     };
-    static const char *const reals[] = {"0", "10", "250", "1e-07", "0.001", "1e+07",
-                                        "0.333333", "-2"};
+    static const char *const reals[] = {"0",     "10",    "250",      "1e-07",
+                                        "0.001", "1e+07", "0.333333", "-2"};
     struct tunables state, before;
     pal_error_t err;
     char text[PAL_TEXT_MAX];

@@ -31,10 +31,12 @@ static int make(void **state)
 
     assert_int_equal(pal_world_find("synthetic", &kind, &err), PAL_OK);
     pal_param_defaults(kind->params, params);
-    assert_int_equal(pal_param_set(pal_param_find(kind->params, "facts"), params, "40",
-                                   &err), PAL_OK);
-    assert_int_equal(pal_param_set(pal_param_find(kind->params, "retain"), params, "20",
-                                   &err), PAL_OK);
+    assert_int_equal(
+        pal_param_set(pal_param_find(kind->params, "facts"), params, "40", &err),
+        PAL_OK);
+    assert_int_equal(
+        pal_param_set(pal_param_find(kind->params, "retain"), params, "20", &err),
+        PAL_OK);
     assert_int_equal(pal_world_make(kind, params, &f->world, &err), PAL_OK);
     assert_int_equal(pal_corpus_create(&f->world, 16384, &f->corpus, &err), PAL_OK);
     assert_int_equal(pal_preset_find("nano", &shape, &err), PAL_OK);
@@ -69,7 +71,8 @@ static double score(fixture_t *f, const int32_t *facts, int32_t n, uint8_t *righ
     pal_error_t err;
 
     assert_int_equal(pal_scorer_run(f->scorer, f->pass, f->weights, facts, n, right,
-                                    &accuracy, &err), PAL_OK);
+                                    &accuracy, &err),
+                     PAL_OK);
     return accuracy;
 }
 
@@ -78,7 +81,9 @@ static double whole_nll(fixture_t *f, const pal_example_t *e)
 {
     const int32_t offsets[2] = {0, e->length};
     float weights[64] = {0};
-    const pal_batch_t batch = {.sequences = 1, .offsets = offsets, .weights = weights,
+    const pal_batch_t batch = {.sequences = 1,
+                               .offsets = offsets,
+                               .weights = weights,
                                .tokens = f->corpus.tokens + e->start};
     pal_error_t err;
     double n;

@@ -51,8 +51,8 @@ static void nothing_measured_is_said(void **unused)
     assert_true(isnan(estimate.value));
 }
 
-/* U 6/8, floor 2/8, ceiling 7/8: (6 - 2) / (7 - 2) and 6 / 7. The mean of the two seeds'
- * own recoveries would be (2/2 + 2/3) / 2. */
+/* U 6/8, floor 2/8, ceiling 7/8: (6 - 2) / (7 - 2) and 6 / 7. The mean of the two
+ * seeds' own recoveries would be (2/2 + 2/3) / 2. */
 static void recovery_is_a_ratio_of_means(void **unused)
 {
     static const double unlearned[8] = {1, 1, 1, 0, 1, 1, 0, 1};
@@ -61,12 +61,12 @@ static void recovery_is_a_ratio_of_means(void **unused)
     pal_estimate_t corrected, paper;
 
     (void)unused;
-    assert_int_equal(pal_estimate_recovery(unlearned, floor, ceiling, 2, 4, key,
-                                           &corrected, NULL),
-                     PAL_OK);
-    assert_int_equal(pal_estimate_recovery(unlearned, NULL, ceiling, 2, 4, key, &paper,
-                                           NULL),
-                     PAL_OK);
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, floor, ceiling, 2, 4, key, &corrected, NULL),
+        PAL_OK);
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, NULL, ceiling, 2, 4, key, &paper, NULL),
+        PAL_OK);
     near(corrected.value, 4.0 / 5.0, 1e-15);
     near(paper.value, 6.0 / 7.0, 1e-15);
     assert_true(corrected.low < corrected.value && corrected.value <= corrected.high);
@@ -82,12 +82,12 @@ static void recovery_pairs(void **unused)
     pal_estimate_t corrected, paper;
 
     (void)unused;
-    assert_int_equal(pal_estimate_recovery(unlearned, floor, ceiling, 2, 2, key,
-                                           &corrected, NULL),
-                     PAL_OK);
-    assert_int_equal(pal_estimate_recovery(unlearned, NULL, ceiling, 2, 2, key, &paper,
-                                           NULL),
-                     PAL_OK);
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, floor, ceiling, 2, 2, key, &corrected, NULL),
+        PAL_OK);
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, NULL, ceiling, 2, 2, key, &paper, NULL),
+        PAL_OK);
     assert_true(corrected.value == 0.5);
     assert_int_equal(corrected.seeds, 1);
     assert_true(paper.value == 0.25);
@@ -134,16 +134,16 @@ static void a_small_gap_has_no_recovery(void **unused)
         floor[i] = i < 30;
         ceiling[i] = i < 34;
     }
-    assert_int_equal(pal_estimate_recovery(unlearned, floor, ceiling, 1, 100, key,
-                                           &estimate, NULL),
-                     PAL_OK);
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, floor, ceiling, 1, 100, key, &estimate, NULL),
+        PAL_OK);
     assert_true(isnan(estimate.value) && isnan(estimate.low));
     assert_string_equal(estimate.reason, "ceiling too near floor");
     /* Two facts more: a value, but too many resamples without one for an interval. */
     ceiling[34] = ceiling[35] = 1;
-    assert_int_equal(pal_estimate_recovery(unlearned, floor, ceiling, 1, 100, key,
-                                           &estimate, NULL),
-                     PAL_OK);
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, floor, ceiling, 1, 100, key, &estimate, NULL),
+        PAL_OK);
     near(estimate.value, 0.20 / 0.06, 1e-12);
     assert_true(isnan(estimate.low) && isnan(estimate.high));
 }
@@ -158,9 +158,12 @@ static void the_key_names_the_interval(void **unused)
     (void)unused;
     pal_rng_init(&rng, key, "repeat");
     for (int i = 0; i < SEEDS * FACTS; i++)
-        scores[i] = pal_rng_uniform(&rng); /* not coins: those give few distinct means */
-    assert_int_equal(pal_estimate_mean(scores, SEEDS, FACTS, key, &first, NULL), PAL_OK);
-    assert_int_equal(pal_estimate_mean(scores, SEEDS, FACTS, key, &again, NULL), PAL_OK);
+        scores[i] =
+            pal_rng_uniform(&rng); /* not coins: those give few distinct means */
+    assert_int_equal(pal_estimate_mean(scores, SEEDS, FACTS, key, &first, NULL),
+                     PAL_OK);
+    assert_int_equal(pal_estimate_mean(scores, SEEDS, FACTS, key, &again, NULL),
+                     PAL_OK);
     assert_int_equal(pal_estimate_mean(scores, SEEDS, FACTS, other_key, &other, NULL),
                      PAL_OK);
     assert_true(first.low == again.low && first.high == again.high);
@@ -198,8 +201,9 @@ static void width_is_binomial(void **unused)
     near(estimate.high, 0.5 + 1.96 * 0.025, 0.006);
 }
 
-/* A fact is hard or easy for every seed: the truth is the mean over facts yet to be drawn.
- * Taking the seeds' answers for independent would cover it in some 70 % of the worlds. */
+/* A fact is hard or easy for every seed: the truth is the mean over facts yet to be
+ * drawn. Taking the seeds' answers for independent would cover it in some 70 % of the
+ * worlds. */
 static int covers_with_hard_facts(int world)
 {
     enum { S = 4, F = 50 };
@@ -231,9 +235,9 @@ static int covers_recovery(int world)
     throw_coins(unlearned, F, 0.60, &rng);
     throw_coins(floor, F, 0.25, &rng);
     throw_coins(ceiling, F, 0.95, &rng);
-    assert_int_equal(pal_estimate_recovery(unlearned, floor, ceiling, 1, F, name,
-                                           &estimate, NULL),
-                     PAL_OK);
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, floor, ceiling, 1, F, name, &estimate, NULL),
+        PAL_OK);
     return estimate.low <= 0.5 && 0.5 <= estimate.high;
 }
 

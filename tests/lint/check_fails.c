@@ -1,5 +1,5 @@
-/* check_fails.c -- proof that a failed check is a failed test: `check_fails fail` must exit
- * with an error, `check_fails pass` with none. */
+/* check_fails.c -- proof that a failed check is a failed test: `check_fails fail` must
+ * exit with an error, `check_fails pass` with none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

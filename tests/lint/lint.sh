@@ -77,7 +77,7 @@ arrows()
 exits()
 {
     code src mpi | awk '
-    $1 ~ /^mpi\/(main|cli|cmd_[a-z0-9_]*|progress)\.c:/ { next }
+    $1 ~ /^mpi\/(main|command\/[a-z0-9_]*|sweep\/progress)\.c:/ { next }
     {
         line = $0; sub(/^[^ ]* /, "", line)
         if ((" " line) ~ /[^A-Za-z0-9_](_?exit|_Exit|quick_exit|abort|v?d?printf|puts|putchar|perror) *\(/ ||

@@ -174,10 +174,15 @@ static void branches_equal_whole_sequences(void **state)
     const int32_t stems[] = {-1, 0, 0, 0};
     float whole_weights[STEM + OWN] = {0}, weights[STEM + 3 * OWN] = {0};
     int32_t tokens[STEM + 3 * OWN];
-    const pal_batch_t one = {.sequences = 1, .offsets = whole_offsets, .tokens = whole,
+    const pal_batch_t one = {.sequences = 1,
+                             .offsets = whole_offsets,
+                             .tokens = whole,
                              .weights = whole_weights};
-    const pal_batch_t tree = {.sequences = 4, .offsets = offsets, .tokens = tokens,
-                              .weights = weights, .stems = stems};
+    const pal_batch_t tree = {.sequences = 4,
+                              .offsets = offsets,
+                              .tokens = tokens,
+                              .weights = weights,
+                              .stems = stems};
     double expected, n[4], w[4];
 
     memcpy(tokens, whole, (STEM + OWN) * sizeof *tokens);
@@ -202,14 +207,17 @@ static void branches_equal_whole_sequences(void **state)
 
 static void impossible_stems_are_refused(void **state)
 {
-    static const int32_t cases[][3] = {{-1, 1, -1}, {-1, 2, -1}, {-1, 0, 1}, {0, -1, -1}};
+    static const int32_t cases[][3] = {
+        {-1, 1, -1}, {-1, 2, -1}, {-1, 0, 1}, {0, -1, -1}};
     static const int32_t offsets[] = {0, 4, 7, 9};
     sample_t *s = *state;
     const float weights[9] = {0};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const pal_batch_t batch = {.sequences = 3, .offsets = offsets,
-                                   .tokens = s->tokens, .weights = weights,
+        const pal_batch_t batch = {.sequences = 3,
+                                   .offsets = offsets,
+                                   .tokens = s->tokens,
+                                   .weights = weights,
                                    .stems = cases[i]};
 
         assert_int_equal(pal_forward(s->pass, s->weights, &batch, 0, &s->err),
@@ -319,7 +327,10 @@ static void nan_weights_give_a_nan_loss(void **state)
     }
 }
 
-#define BATCH(n, o, t, w) {.sequences = n, .offsets = o, .tokens = t, .weights = w}
+#define BATCH(n, o, t, w)                                                              \
+    {                                                                                  \
+        .sequences = n, .offsets = o, .tokens = t, .weights = w                        \
+    }
 
 static void bad_batches_are_refused(void **state)
 {
@@ -341,14 +352,11 @@ static void bad_batches_are_refused(void **state)
         {BATCH(1, late, good, ones), PAL_ALL_LAYERS, "starts at offset 1"},
         {BATCH(3, hollow, good, ones), PAL_ALL_LAYERS, "sequence 1 is empty"},
         {BATCH(2, backwards, good, ones), PAL_ALL_LAYERS, "sequence 1 is empty"},
-        {BATCH(1, lengthy, good, ones),
-         PAL_ALL_LAYERS,
+        {BATCH(1, lengthy, good, ones), PAL_ALL_LAYERS,
          "10 tokens; the model's context"},
-        {BATCH(1, full, negative, ones),
-         PAL_ALL_LAYERS,
+        {BATCH(1, full, negative, ones), PAL_ALL_LAYERS,
          "token id -2 is outside 0 to 22"},
-        {BATCH(1, full, beyond, ones),
-         PAL_ALL_LAYERS,
+        {BATCH(1, full, beyond, ones), PAL_ALL_LAYERS,
          "token id 23 is outside 0 to 22"},
         {BATCH(1, full, good, first), PAL_ALL_LAYERS, "first token has weight 1"},
         {BATCH(1, full, good, minus), PAL_ALL_LAYERS, "a weight is -0.5"},

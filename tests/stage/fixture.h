@@ -101,7 +101,8 @@ static inline int fixture_make(void **state)
     f->start = malloc(weight_bytes(f));
     f->base_key = pal_base_key(f->ground.world.key, &f->base);
     assert_int_equal(pal_stage_base(f->lab, &f->ground, &f->base, f->base_key, f->start,
-                                    &result, &err), PAL_OK);
+                                    &result, &err),
+                     PAL_OK);
     *state = f;
     return 0;
 }

@@ -70,8 +70,8 @@ static int unlearn(fixture_t *f, const pal_unlearn_spec_t *spec, const float *st
     return rc;
 }
 
-/* Same key, same bits; another key, others; controls do not move; what a method says it does
- * not train does not move. */
+/* Same key, same bits; another key, others; controls do not move; what a method says it
+ * does not train does not move. */
 static void methods_are_deterministic(void **state)
 {
     fixture_t *f = *state;
@@ -124,8 +124,9 @@ static void nan_weights_diverge(void **state)
     for (int i = 0; i < pal_attack_count(); i++) {
         pal_attack_spec_t spec = attack_spec(pal_attack_id(i));
 
-        assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec, f->base_key,
-                                         bad, &result, &err), PAL_EDIVERGE);
+        assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec,
+                                         f->base_key, bad, &result, &err),
+                         PAL_EDIVERGE);
     }
     free(bad);
     free(weights);
@@ -148,7 +149,8 @@ static void attacks_are_deterministic_and_read_only(void **state)
             r[k].bits = bits[k];
             r[k].bits_before = bits[2 + k];
             assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec,
-                                             f->base_key, start, &r[k], &err), PAL_OK);
+                                             f->base_key, start, &r[k], &err),
+                             PAL_OK);
         }
         assert_int_equal(r[0].points, 4);
         assert_true(isnan(r[0].loss[0]) && isfinite(r[0].loss[3]));
@@ -185,12 +187,15 @@ static double loss_at(slope_t *s, int64_t step, const float *weights)
     double loss = 0;
 
     assert_int_equal(pal_stream_create(&s->f->ground.corpus, &s->forget, 8, s->run.key,
-                                       "forget", &s->run.forget, &err), PAL_OK);
+                                       "forget", &s->run.forget, &err),
+                     PAL_OK);
     assert_int_equal(pal_stream_create(&s->f->ground.corpus, &s->retain, 8, s->run.key,
-                                       "retain", &s->run.retain, &err), PAL_OK);
+                                       "retain", &s->run.retain, &err),
+                     PAL_OK);
     memset(s->grad, 0, weight_bytes(s->f));
-    assert_int_equal(s->method->step(s->state, &s->run, step, weights, s->train, s->grad,
-                                     &loss, &err), PAL_OK);
+    assert_int_equal(s->method->step(s->state, &s->run, step, weights, s->train,
+                                     s->grad, &loss, &err),
+                     PAL_OK);
     pal_stream_destroy(s->run.forget);
     pal_stream_destroy(s->run.retain);
     return loss;
@@ -212,7 +217,8 @@ static void check_slope(slope_t *s, const char *id)
     double length, up, down, h = 3e-3;
 
     (void)loss_at(s, 0, s->f->start); /* methods may measure the start at step 0 */
-    for (int64_t i = 0; i < n; i++)   /* away from the start, where some gradients vanish */
+    for (int64_t i = 0; i < n;
+         i++) /* away from the start, where some gradients vanish */
         w[i] = s->f->start[i] + 0.02f * (float)((i * 7919) % 13 - 6) / 6;
     (void)loss_at(s, 1, w);
     memcpy(g, s->grad, weight_bytes(s->f));
@@ -242,15 +248,18 @@ static void method_gradients_match_the_loss(void **state)
 
         if (spec.method->role != PAL_UNLEARNS)
             continue;
-        s.run = (pal_unlearning_t){.layout = f->layout, .start = f->start,
-                                   .coefficient = 0.3, .steps = 10,
+        s.run = (pal_unlearning_t){.layout = f->layout,
+                                   .start = f->start,
+                                   .coefficient = 0.3,
+                                   .steps = 10,
                                    .key = pal_unlearn_key(f->base_key, &spec)};
         s.grad = malloc(weight_bytes(f));
         assert_int_equal(pal_pass_create(f->layout, &s.run.pass, &err), PAL_OK);
         assert_int_equal(pal_pass_create(f->layout, &s.run.frozen, &err), PAL_OK);
         assert_int_equal(pal_pool_forget(&f->ground, &spec, s.run.key, &s.forget, &err),
                          PAL_OK);
-        assert_int_equal(pal_pool_retain(&f->ground, &f->base, &s.retain, &err), PAL_OK);
+        assert_int_equal(pal_pool_retain(&f->ground, &f->base, &s.retain, &err),
+                         PAL_OK);
         for (int32_t k = 0; k < f->layout->slice_count; k++)
             s.train[k] = !s.method->trains ||
                          s.method->trains(spec.state, f->layout, &f->layout->slices[k]);

@@ -5,9 +5,9 @@ static void every_parameter_changes_the_key(void **state)
 {
     static const struct {
         const char *key, *text;
-    } pretrain[] = {{"steps", "21"}, {"batch", "17"}, {"lr", "0.002"}, {"warmup", "6"},
-                    {"clip", "2"}, {"decay", "0.1"}, {"schedule", "constant"},
-                    {"taught", "0.5"}, {"questions", "3"}};
+    } pretrain[] = {{"steps", "21"},          {"batch", "17"},   {"lr", "0.002"},
+                    {"warmup", "6"},          {"clip", "2"},     {"decay", "0.1"},
+                    {"schedule", "constant"}, {"taught", "0.5"}, {"questions", "3"}};
     fixture_t *f = *state;
     pal_unlearn_spec_t gd = unlearn_spec("gd"), ria = unlearn_spec("ria");
     pal_attack_spec_t attack = attack_spec("finetune"), moved = attack;
@@ -16,8 +16,8 @@ static void every_parameter_changes_the_key(void **state)
         pal_base_spec_t spec = f->base;
 
         set(pal_pretrain_params, &spec.pretrain, pretrain[i].key, pretrain[i].text);
-        assert_false(pal_key_equal(f->base_key,
-                                   pal_base_key(f->ground.world.key, &spec)));
+        assert_false(
+            pal_key_equal(f->base_key, pal_base_key(f->ground.world.key, &spec)));
     }
     assert_false(pal_key_equal(pal_unlearn_key(f->base_key, &gd),
                                pal_unlearn_key(f->base_key, &ria)));
@@ -102,7 +102,8 @@ static void the_attacker_never_sees_v_or_dev(void **state)
     }
 }
 
-/* The unlearner never sees a question of a forget fact, the filtered base none of it. */
+/* The unlearner never sees a question of a forget fact, the filtered base none of it.
+ */
 static void pools_keep_the_protocol(void **state)
 {
     static const char *const methods[] = {"gd", "ria", "fwf", "rmu"};
@@ -121,7 +122,8 @@ static void pools_keep_the_protocol(void **state)
             const pal_example_t *e = &f->ground.corpus.examples[pool.examples[i]];
 
             assert_int_equal(f->ground.world.facts[e->fact].role, PAL_FORGET);
-            assert_int_equal(e->form, per_fact_groups[m] ? PAL_FALSEHOOD : PAL_STATEMENT);
+            assert_int_equal(e->form,
+                             per_fact_groups[m] ? PAL_FALSEHOOD : PAL_STATEMENT);
             groups += e->fact != last_fact || e->group != last_group;
             last_fact = e->fact;
             last_group = e->group;
@@ -149,12 +151,14 @@ static void base_repeats_and_stops(void **state)
     pal_model_result_t result = {.bits = f->bits};
     pal_error_t err;
 
-    assert_int_equal(pal_stage_base(f->lab, &f->ground, &f->base, f->base_key, again,
-                                    &result, &err), PAL_OK);
+    assert_int_equal(
+        pal_stage_base(f->lab, &f->ground, &f->base, f->base_key, again, &result, &err),
+        PAL_OK);
     assert_memory_equal(again, f->start, weight_bytes(f));
     assert_int_equal(pal_lab_create(&stop, &lab, &err), PAL_OK);
-    assert_int_equal(pal_stage_base(lab, &f->ground, &f->base, f->base_key, again, &result,
-                                    &err), PAL_ESTOP);
+    assert_int_equal(
+        pal_stage_base(lab, &f->ground, &f->base, f->base_key, again, &result, &err),
+        PAL_ESTOP);
     pal_lab_destroy(lab);
     free(again);
 }
@@ -167,7 +171,8 @@ static void costs_grow_with_work(void **state)
     pal_attack_spec_t attack = attack_spec("finetune");
 
     longer.pretrain.recipe.steps *= 10;
-    assert_true(pal_base_flops(&f->ground, &longer) > pal_base_flops(&f->ground, &f->base));
+    assert_true(pal_base_flops(&f->ground, &longer) >
+                pal_base_flops(&f->ground, &f->base));
     assert_true(pal_unlearn_flops(&f->ground, &f->base, &gd) >
                 pal_unlearn_flops(&f->ground, &f->base, &none));
     assert_true(pal_trial_flops(&f->ground, &f->base, &attack) > 0);
@@ -190,7 +195,8 @@ static void impossible_specs_are_refused(void **state)
     assert_null(layout);
 }
 
-/* The whole way on a small world: learned, hidden, brought back; the floor stays low. */
+/* The whole way on a small world: learned, hidden, brought back; the floor stays low.
+ */
 static void the_finding_in_small(void **state)
 {
     fixture_t *f = *state;
@@ -211,14 +217,16 @@ static void the_finding_in_small(void **state)
     gd.common.coefficient = 0.3;
     attack.common.recipe.steps = 60;
     key = pal_base_key(f->ground.world.key, &spec);
-    assert_int_equal(pal_stage_base(f->lab, &f->ground, &spec, key, base, &before, &err),
-                     PAL_OK);
+    assert_int_equal(
+        pal_stage_base(f->lab, &f->ground, &spec, key, base, &before, &err), PAL_OK);
     key = pal_unlearn_key(key, &gd);
     assert_int_equal(pal_stage_unlearn(f->lab, &f->ground, &spec, &gd, key, base,
-                                       unlearned, &hidden, &err), PAL_OK);
+                                       unlearned, &hidden, &err),
+                     PAL_OK);
     key = pal_trial_key(key, &attack);
     assert_int_equal(pal_stage_trial(f->lab, &f->ground, &spec, &attack, key, unlearned,
-                                     &after, &err), PAL_OK);
+                                     &after, &err),
+                     PAL_OK);
     assert_true(before.v_accuracy >= 0.9);
     assert_true(before.retain_accuracy >= 0.9);
     assert_true(hidden.v_accuracy <= before.v_accuracy - 0.2);

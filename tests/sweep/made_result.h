@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "plan.h"
+#include "plan/plan.h"
 
 static inline void made_bits(pal_rng_t *rng, uint8_t *bits, int32_t bytes)
 {

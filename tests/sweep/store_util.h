@@ -17,7 +17,7 @@
 
 #include "made_plan.h"
 #include "made_result.h"
-#include "store_file.h"
+#include "store/file.h"
 
 static const char path[] = "test_store.h5";
 static char folder[] = "store.XXXXXX"; /* of this program alone */
@@ -88,7 +88,7 @@ static inline pal_store_t *view(void)
 
 /* The row that a sweep would write. */
 static inline void make_record(made_plan_t *made, pal_table_t table, int32_t row,
-                        uint8_t *record)
+                               uint8_t *record)
 {
     pal_plan_t *plan = &made->plan;
     uint8_t bits[64] = {0}, fold[64] = {0}, before[64] = {0};
@@ -109,7 +109,7 @@ static inline void make_record(made_plan_t *made, pal_table_t table, int32_t row
 }
 
 static inline void write_row(pal_store_t *store, made_plan_t *made, pal_table_t table,
-                      int32_t row, pal_state_t state)
+                             int32_t row, pal_state_t state)
 {
     uint8_t record[4096];
     pal_error_t err;
@@ -124,7 +124,7 @@ static inline void write_row(pal_store_t *store, made_plan_t *made, pal_table_t 
 }
 
 static inline void assert_row(pal_store_t *store, made_plan_t *made, pal_table_t table,
-                       int32_t row)
+                              int32_t row)
 {
     uint8_t expected[4096], found[4096];
     pal_error_t err;
@@ -136,7 +136,7 @@ static inline void assert_row(pal_store_t *store, made_plan_t *made, pal_table_t
 }
 
 static inline double number(pal_store_t *store, pal_table_t table, const char *column,
-                     int32_t i)
+                            int32_t i)
 {
     size_t n = (size_t)pal_store_rows(store, table) *
                (size_t)pal_store_width(store, table, column);
@@ -149,8 +149,8 @@ static inline double number(pal_store_t *store, pal_table_t table, const char *c
     return value;
 }
 
-static inline void assert_text(pal_store_t *store, pal_table_t table, const char *column,
-                        int32_t row, const char *expected)
+static inline void assert_text(pal_store_t *store, pal_table_t table,
+                               const char *column, int32_t row, const char *expected)
 {
     const char *const *texts = NULL;
     pal_arena_t arena = {0};

@@ -16,7 +16,7 @@
 
 #include "made_plan.h"
 #include "made_result.h"
-#include "sweep.h"
+#include "sweep/sweep.h"
 
 static double trial_ms = 5;
 static int trouble;

@@ -26,8 +26,8 @@ static int run(const char *arguments)
 
     /* A sanitizer would blame the program for what MPI keeps to the end. */
     snprintf(command, sizeof command, "cd '%s' && %s '%s' %s 2>&1 </dev/null", folder,
-             strncmp(arguments, "run ", 4) ? "" : "ASAN_OPTIONS=detect_leaks=0", program,
-             arguments);
+             strncmp(arguments, "run ", 4) ? "" : "ASAN_OPTIONS=detect_leaks=0",
+             program, arguments);
     pipe = popen(command, "r");
     assert_non_null(pipe);
     n = fread(output, 1, sizeof output - 1, pipe);

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "bad_config.h"
-#include "config.h"
-#include "document.h"
+#include "config/config.h"
+#include "config/document.h"
 
 static int parse(const char *text, pal_config_t *config, pal_error_t *err)
 {

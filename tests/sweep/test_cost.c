@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "cost.h"
+#include "plan/cost.h"
 
 static const char text[] =
     "sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\nmodel: {size: [nano, "

@@ -47,9 +47,9 @@ static void cores_are_split_evenly(void **unused)
         {"numa:2 core:8 pu:1", {0}, 5, "0-2|3-5|6-8|9-11|12-15"},
         {"core:4 pu:1", {0}, 3, "0|1|2-3"},
         {"core:4 pu:2", {0}, 2, "0-3|4-7"}, /* both threads of a core together */
-        {"core:4 pu:1", {"0110", "0110"}, 2, "1|2"},    /* an inherited mask */
-        {"core:4 pu:1", {"1000", "0011"}, 2, "0|2-3"},  /* placed by the launcher */
-        {"core:4 pu:1", {"1100", "0110"}, 2, "0|1-2"},  /* overlapping: the union */
+        {"core:4 pu:1", {"0110", "0110"}, 2, "1|2"},   /* an inherited mask */
+        {"core:4 pu:1", {"1000", "0011"}, 2, "0|2-3"}, /* placed by the launcher */
+        {"core:4 pu:1", {"1100", "0110"}, 2, "0|1-2"}, /* overlapping: the union */
         {"core:4 pu:2", {"10101010", "10101010"}, 2, "0,2|4,6"}, /* one thread a core */
         {"core:4 pu:1", {"0100"}, 1, "1"},
     };

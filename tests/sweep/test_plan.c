@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "keymap.h"
-#include "plan.h"
+#include "plan/keymap.h"
+#include "plan/plan.h"
 
 #define HEAD "sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
 #define ATTACK "attack: {kind: finetune, holdout: [0, 2], lr: [1e-3, 1e-4]}\n"

@@ -9,16 +9,16 @@
 
 #include <cmocka.h>
 
-#include "progress.h"
+#include "sweep/progress.h"
 
 static void times_are_readable(void **unused)
 {
     static const struct {
         double seconds;
         const char *text;
-    } cases[] = {{0, "0:00"},       {59.4, "0:59"},       {59.6, "1:00"},
-                 {3599, "59:59"},   {3600, "1:00:00"},    {360000, "100:00:00"},
-                 {INFINITY, "?"},   {NAN, "?"}};
+    } cases[] = {{0, "0:00"},     {59.4, "0:59"},    {59.6, "1:00"},
+                 {3599, "59:59"}, {3600, "1:00:00"}, {360000, "100:00:00"},
+                 {INFINITY, "?"}, {NAN, "?"}};
     char text[32];
 
     (void)unused;

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "queue.h"
+#include "plan/queue.h"
 
 enum { BASES = 2, MODELS = 6, EACH = 4, TRIALS = MODELS * EACH };
 

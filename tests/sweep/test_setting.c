@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "setting.h"
+#include "config/setting.h"
 
 static void fields_are_split(void **unused)
 {
@@ -13,11 +13,12 @@ static void fields_are_split(void **unused)
     pal_setting_t setting = {NULL, 0};
 
     (void)unused;
-    assert_int_equal(pal_setting_add(&setting, "", "world.path=my own facts.jsonl lr=0.1",
-                                     &arena, NULL),
+    assert_int_equal(pal_setting_add(&setting, "",
+                                     "world.path=my own facts.jsonl lr=0.1", &arena,
+                                     NULL),
                      PAL_OK);
-    assert_int_equal(pal_setting_add(&setting, "attack.", "lr=0.2 empty=", &arena, NULL),
-                     PAL_OK);
+    assert_int_equal(
+        pal_setting_add(&setting, "attack.", "lr=0.2 empty=", &arena, NULL), PAL_OK);
     assert_int_equal(pal_setting_add(&setting, "", "", &arena, NULL), PAL_OK);
     assert_int_equal(setting.count, 4);
     assert_string_equal(pal_setting_get(&setting, "world.path"), "my own facts.jsonl");
@@ -52,9 +53,10 @@ static void fields_are_dropped_by_short_key(void **unused)
 
 static void labels_name_what_differs(void **unused)
 {
-    static const char *const texts[3] = {"model.size=nano pretrain.lr=1 same=1 lr=5",
-                                         "model.size=tiny pretrain.lr=2 same=1 lr=5",
-                                         "model.size=tiny pretrain.lr=2 same=1 lr=6 own=7"};
+    static const char *const texts[3] = {
+        "model.size=nano pretrain.lr=1 same=1 lr=5",
+        "model.size=tiny pretrain.lr=2 same=1 lr=5",
+        "model.size=tiny pretrain.lr=2 same=1 lr=6 own=7"};
     static const char *const labels[3] = {"size=nano, pretrain.lr=1, lr=5",
                                           "size=tiny, pretrain.lr=2, lr=5",
                                           "size=tiny, pretrain.lr=2, lr=6"};

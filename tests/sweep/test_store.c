@@ -331,7 +331,8 @@ static void the_schema_page_is_complete(void **unused)
         int run = column->table >= PAL_TABLE_RUN_BASE;
         const char *section, *found, *end;
 
-        snprintf(name, sizeof name, "## %s:", run ? "/run" : pal_table_path(column->table));
+        snprintf(name, sizeof name,
+                 "## %s:", run ? "/run" : pal_table_path(column->table));
         section = strstr(text, name);
         assert_non_null(section);
         end = strstr(section + 3, "\n## ");

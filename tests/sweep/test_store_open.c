@@ -246,10 +246,8 @@ static void a_second_run_waits_for_the_first(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRESH(strange_files_are_refused),
-        FRESH(no_damage_crashes_the_reader),
-        FRESH(a_full_disk_leaves_nothing),
-        FRESH(a_missing_folder_is_named),
+        FRESH(strange_files_are_refused),        FRESH(no_damage_crashes_the_reader),
+        FRESH(a_full_disk_leaves_nothing),       FRESH(a_missing_folder_is_named),
         FRESH(a_second_run_waits_for_the_first),
     };
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "summary.h"
+#include "summary/summary.h"
 
 /* 15 forget facts in five folds: V has three. */
 static const char config_text[] =
@@ -31,10 +31,12 @@ typedef struct {
     pal_state_t state;
 } answer_t;
 
-/* Of equal dev the rate 3e-4 counts, else 1e-3; gd 10 is damaged and half of it failed. */
+/* Of equal dev the rate 3e-4 counts, else 1e-3; gd 10 is damaged and half of it failed.
+ */
 static answer_t answer(const pal_plan_t *plan, int32_t row)
 {
-    const pal_plan_unlearned_t *unlearned = &plan->unlearned[plan->trials[row].unlearned];
+    const pal_plan_unlearned_t *unlearned =
+        &plan->unlearned[plan->trials[row].unlearned];
     double coefficient = unlearned->spec->common.coefficient;
     int small = plan->trials[row].spec->common.recipe.lr < 5e-4;
     int first_seed = plan->bases[unlearned->base].spec.seed == 0;
@@ -48,8 +50,9 @@ static answer_t answer(const pal_plan_t *plan, int32_t row)
         break;
     }
     if (coefficient == 0.1)
-        return small ? (answer_t){0.5, 2.0 / 3, first_seed ? 1 : 0.9, 3, 1, PAL_ROW_DONE}
-                     : (answer_t){0.5, 1, first_seed ? 1 : 0.9, 3, 3, PAL_ROW_DONE};
+        return small
+                   ? (answer_t){0.5, 2.0 / 3, first_seed ? 1 : 0.9, 3, 1, PAL_ROW_DONE}
+                   : (answer_t){0.5, 1, first_seed ? 1 : 0.9, 3, 3, PAL_ROW_DONE};
     if (coefficient == 1)
         return small ? (answer_t){0.5, 0, 1, 1, 0, PAL_ROW_DONE}
                      : (answer_t){0.8, 2.0 / 3, 1, 1, 6, PAL_ROW_DONE};
@@ -62,8 +65,12 @@ static int write_row(pal_store_t *store, pal_plan_t *plan, int32_t row, uint8_t 
     answer_t said = answer(plan, row);
     uint8_t bits[8] = {said.after}, before[8] = {said.before};
     pal_model_result_t model = {.loss = 1, .retain_accuracy = said.retain};
-    pal_trial_result_t trial = {.points = 2, .chosen = 1, .best = 1, .bits = bits,
-                                .bits_before = before, .retain_after = 0.25};
+    pal_trial_result_t trial = {.points = 2,
+                                .chosen = 1,
+                                .best = 1,
+                                .bits = bits,
+                                .bits_before = before,
+                                .retain_after = 0.25};
     pal_outcome_t outcome = {.model = &model, .trial = &trial};
     pal_where_t where = {"node", 0, 1, 1};
 
@@ -73,7 +80,8 @@ static int write_row(pal_store_t *store, pal_plan_t *plan, int32_t row, uint8_t 
         pal_record_pack(plan, PAL_TABLE_TRIALS, &outcome, record);
     else
         pal_record_error(plan, PAL_TABLE_TRIALS, "disk full", record);
-    return pal_store_write(store, PAL_TABLE_TRIALS, row, said.state, record, &where, NULL);
+    return pal_store_write(store, PAL_TABLE_TRIALS, row, said.state, record, &where,
+                           NULL);
 }
 
 /* Write the rows below `rows` of the file. */
@@ -230,9 +238,8 @@ static void json_says_the_same(void **unused)
     for (size_t i = 0; i < 5; i++) {
         first = json_array_get(cell, i);
         if (json_real_value(json_object_get(first, "coefficient")) == 1)
-            near(json_real_value(json_object_get(json_object_get(first,
-                                                                 "corrected_recovery"),
-                                                 "value")),
+            near(json_real_value(json_object_get(
+                     json_object_get(first, "corrected_recovery"), "value")),
                  0.5);
         if (strcmp(json_string_value(json_object_get(first, "role")), "floor") == 0)
             assert_string_equal(

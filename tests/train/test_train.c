@@ -12,17 +12,19 @@
 /* The smallest layout there is; the tests below use its buffer as plain numbers. */
 static pal_layout_t *small_layout(void)
 {
-    pal_shape_t shape = {.vocab = 5, .context = 3, .width = 4, .layers = 1, .heads = 1,
-                         .hidden = 8};
+    pal_shape_t shape = {
+        .vocab = 5, .context = 3, .width = 4, .layers = 1, .heads = 1, .hidden = 8};
     pal_layout_t *layout;
 
     assert_int_equal(pal_layout_create(&shape, &layout, NULL), PAL_OK);
     return layout;
 }
 
-static pal_recipe_t recipe(int64_t steps, double lr, int64_t warmup, const char *schedule)
+static pal_recipe_t recipe(int64_t steps, double lr, int64_t warmup,
+                           const char *schedule)
 {
-    pal_recipe_t r = {.steps = steps, .batch = 1, .lr = lr, .warmup = warmup, .clip = 1};
+    pal_recipe_t r = {
+        .steps = steps, .batch = 1, .lr = lr, .warmup = warmup, .clip = 1};
 
     strcpy(r.schedule, schedule);
     return r;
@@ -69,8 +71,12 @@ static int look(void *ctx, int64_t done, const float *weights, double loss,
 static int run(struct probe *probe, const pal_recipe_t *r, const uint8_t *train,
                int64_t watches, float *weights, double *loss, pal_error_t *err)
 {
-    pal_training_t training = {.recipe = r, .train = train, .stop = &probe->stop,
-                               .step = quadratic, .watch = look, .watches = watches,
+    pal_training_t training = {.recipe = r,
+                               .train = train,
+                               .stop = &probe->stop,
+                               .step = quadratic,
+                               .watch = look,
+                               .watches = watches,
                                .ctx = probe};
     pal_trainer_t *trainer;
     int rc;
@@ -172,9 +178,9 @@ static void divergence_and_stop_are_told(void **unused)
     pal_layout_destroy(layout);
 }
 
-/* A large gradient moves the first step no further than a small one: the norm is clipped,
- * and Adam divides by it anyway; what is seen is that the clipped run equals the run on the
- * scaled gradient. */
+/* A large gradient moves the first step no further than a small one: the norm is
+ * clipped, and Adam divides by it anyway; what is seen is that the clipped run equals
+ * the run on the scaled gradient. */
 static void clipping_bounds_the_norm(void **unused)
 {
     pal_layout_t *layout = small_layout();

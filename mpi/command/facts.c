@@ -1,0 +1,98 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "command/cli.h"
+#include "world/facts_file.h"
+
+enum { OUTPUT };
+
+static const pal_option_t options[] = {
+    {"output", 'o', "FILE", "facts file to write (import-rtt)"},
+    {NULL, 0, NULL, NULL},
+};
+
+/* --- check --- */
+
+static void warn(void *path, int32_t line, const char *text)
+{
+    printf("%s:%d: warning: %s\n", (const char *)path, line, text);
+}
+
+static int check(const char *path)
+{
+    pal_facts_report_t report;
+    pal_error_t err = {""};
+    int rc = pal_facts_check(path, warn, (void *)path, &report, &err);
+
+    if (rc != PAL_OK)
+        return pal_cli_fail(rc, &err);
+    printf("%s: %d facts, %d to forget, %d to retain, %d relations, %d folds, %d "
+           "warnings\n",
+           path, report.facts, report.forget, report.retain, report.relations,
+           report.folds, report.warnings);
+    printf("forget questions answered right without knowing anything:\n"
+           "  %.3f by chance\n  %.3f by the longest choice\n"
+           "  %.3f by the most frequent position\n"
+           "  %.3f by the choice that is most often right elsewhere\n",
+           report.chance, report.longest_choice, report.majority_position,
+           report.majority_answer);
+    return pal_cli_flush();
+}
+
+/* --- import-rtt --- */
+
+static void tell(void *unused, int32_t line, const char *text)
+{
+    (void)unused, (void)line;
+    puts(text);
+}
+
+static int import(const char *folder, const char *output)
+{
+    pal_error_t err = {""};
+    int rc;
+
+    if (!output) {
+        pal_cli_say("facts import-rtt: option --output is missing");
+        return PAL_EXIT_INPUT;
+    }
+    rc = pal_facts_import_rtt(folder, output, tell, NULL, &err);
+    if (rc != PAL_OK)
+        return pal_cli_fail(rc, &err);
+    printf("%s: written\n", output);
+    return pal_cli_flush();
+}
+
+static int run(const char *const operands[], const char *const values[])
+{
+    static const char *const names[] = {"check", "import-rtt"};
+    const char *nearest = pal_nearest(operands[0], names, 2);
+
+    if (strcmp(operands[0], "check") == 0 && !values[OUTPUT])
+        return check(operands[1]);
+    if (strcmp(operands[0], "import-rtt") == 0)
+        return import(operands[1], values[OUTPUT]);
+    if (strcmp(operands[0], "check") == 0)
+        pal_cli_say("facts check: it writes nothing, so --output has no meaning");
+    else
+        pal_cli_say("facts: unknown action '%s'%s%s; known: check import-rtt",
+                    operands[0], nearest ? ", nearest is " : "",
+                    nearest ? nearest : "");
+    return PAL_EXIT_INPUT;
+}
+
+const pal_command_t pal_cmd_facts = {
+    .command = "facts",
+    .operands = "check FILE | import-rtt FOLDER -o FILE",
+    .least = 2,
+    .most = 2,
+    .summary = "Check a facts file, or make one from an official RTT folder",
+    .text = "check       says what is wrong or doubtful in a facts file (JSON Lines), "
+            "and how\n"
+            "            far one gets on its questions without knowing anything\n"
+            "import-rtt  joins the Years, MMLU or Random Birthdays data of the RTT "
+            "paper into\n"
+            "            a facts file and says what was dropped and why\n",
+    .options = options,
+    .run = run,
+};

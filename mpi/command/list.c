@@ -1,0 +1,125 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "command/cli.h"
+#include "config/config.h"
+
+/* --- One parameter --- */
+
+static void print_range(const pal_param_t *param, char *text, size_t n)
+{
+    if (param->type == PAL_TEXT)
+        snprintf(text, n, "%s", param->choices ? param->choices : "text");
+    else
+        snprintf(text, n, "%s, %g to %g", param->type == PAL_COUNT ? "whole" : "number",
+                 param->min, param->max);
+}
+
+static void print_params(const pal_param_t *table)
+{
+    for (const pal_param_t *p = table; p->key; p++) {
+        _Alignas(16) char slot[PAL_TEXT_MAX];
+        pal_param_t alone[2] = {*p, {0}};
+        char preset[PAL_TEXT_MAX], range[128];
+        int unit = p->unit && strcmp(p->unit, "1") != 0 && p->type != PAL_TEXT;
+
+        alone[0].offset = 0;
+        pal_param_defaults(alone, slot);
+        pal_param_print(alone, slot, preset, sizeof preset);
+        print_range(p, range, sizeof range);
+        if (p->type == PAL_TEXT && !p->text)
+            snprintf(preset, sizeof preset, "required");
+        printf("    %-12s %-9s %-28s %s%s%s%s\n", p->key, preset, range, p->help,
+               unit ? " [" : "", unit ? p->unit : "", unit ? "]" : "");
+    }
+}
+
+static void print_entry(const char *id, const char *summary, const pal_param_t *params)
+{
+    printf("\n  %s: %s\n", id, summary);
+    print_params(params);
+}
+
+/* --- The lists --- */
+
+static void list_methods(void)
+{
+    puts(
+        "methods (unlearn: {method: ...}); name, default, range, meaning\n\n  of all:");
+    print_params(pal_unlearn_params);
+    for (int i = 0; i < pal_method_count(); i++)
+        print_entry(pal_method_id(i), pal_method_at(i)->summary,
+                    pal_method_at(i)->params);
+}
+
+static void list_attacks(void)
+{
+    puts("attacks (attack: {kind: ...}); name, default, range, meaning\n\n  of all:");
+    print_params(pal_attack_params);
+    for (int i = 0; i < pal_attack_count(); i++)
+        print_entry(pal_attack_id(i), pal_attack_at(i)->summary,
+                    pal_attack_at(i)->params);
+}
+
+static void list_worlds(void)
+{
+    puts("worlds (world: {kind: ...}); name, default, range, meaning");
+    for (int i = 0; i < pal_world_kinds(); i++)
+        print_entry(pal_world_kind_id(i), pal_world_kind_at(i)->summary,
+                    pal_world_kind_at(i)->params);
+}
+
+static void list_models(void)
+{
+    puts("models (model: {size: ...}); name, default, range, meaning\n");
+    for (int i = 0; i < pal_preset_count(); i++) {
+        pal_shape_t shape = {0};
+
+        if (pal_preset_find(pal_preset_name(i), &shape, NULL) == PAL_OK)
+            printf("  %-8s width %d, %d layers, %d heads, hidden %d\n",
+                   pal_preset_name(i), shape.width, shape.layers, shape.heads,
+                   shape.hidden);
+    }
+    puts("\n  model:");
+    print_params(pal_model_params);
+    puts("\n  pretrain:");
+    print_params(pal_pretrain_params);
+    puts("\n  beside them:");
+    print_params(pal_seed_params);
+}
+
+static const char *const names[] = {"methods", "attacks", "worlds", "models"};
+static void (*const lists[])(void) = {list_methods, list_attacks, list_worlds,
+                                      list_models};
+enum { LISTS = sizeof names / sizeof *names };
+
+static int run(const char *const operands[], const char *const values[])
+{
+    const char *nearest;
+
+    (void)values;
+    for (int i = 0; i < LISTS; i++) {
+        if (operands[0] && strcmp(names[i], operands[0]) != 0)
+            continue;
+        lists[i]();
+        if (operands[0])
+            return pal_cli_flush();
+        if (i < LISTS - 1)
+            puts("");
+    }
+    if (!operands[0])
+        return pal_cli_flush();
+    nearest = pal_nearest(operands[0], names, LISTS);
+    pal_cli_say("list: unknown list '%s'%s%s; known: methods attacks worlds models",
+                operands[0], nearest ? ", nearest is " : "", nearest ? nearest : "");
+    return PAL_EXIT_INPUT;
+}
+
+const pal_command_t pal_cmd_list = {
+    .command = "list",
+    .operands = "[methods|attacks|worlds|models]",
+    .most = 1,
+    .summary = "List what a config can name, with every parameter",
+    .text = "",
+    .run = run,
+};

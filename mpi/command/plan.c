@@ -1,0 +1,160 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "command/cli.h"
+#include "place.h"
+#include "plan/cost.h"
+#include "store/store.h"
+
+static const pal_option_t options[] = {
+    {"ranks", 'n', "N", "processes to plan for (default: one for each core here)"},
+    {NULL, 0, NULL, NULL},
+};
+
+/* Of the run to be. */
+typedef struct {
+    double ranks, rate_least, rate_most; /* FLOP/s */
+    double core_seconds, seconds, rank_bytes, file_bytes;
+} forecast_t;
+
+static int32_t usable_cores(void)
+{
+    pal_cores_t cores = {{0}};
+    int32_t n = 0;
+
+    if (pal_place_usable(&cores, NULL) != PAL_OK)
+        return 1;
+    for (int i = 0; i < PAL_MOST_CORES; i++)
+        n += cores.unit[i];
+    return n > 0 ? n : 1;
+}
+
+static int foresee(pal_plan_t *plan, forecast_t *forecast, pal_error_t *err)
+{
+    double *rates = malloc((size_t)plan->base_count * sizeof *rates);
+    int rc = rates ? pal_cost_rates(plan, rates, err)
+                   : PAL_FAIL(err, PAL_ENOMEM, "%d base models", plan->base_count);
+
+    if (rc == PAL_OK)
+        rc = pal_cost_makespan(plan, rates, (int32_t)forecast->ranks,
+                               &forecast->seconds, err);
+    if (rc == PAL_OK) {
+        forecast->core_seconds = pal_cost_total(plan, rates);
+        forecast->rank_bytes = pal_cost_memory(plan);
+        forecast->file_bytes = pal_store_bytes(plan);
+        forecast->rate_least = forecast->rate_most = rates[0];
+        for (int32_t i = 1; i < plan->base_count; i++) {
+            if (rates[i] < forecast->rate_least)
+                forecast->rate_least = rates[i];
+            if (rates[i] > forecast->rate_most)
+                forecast->rate_most = rates[i];
+        }
+    }
+    free(rates);
+    return rc;
+}
+
+static void print_sharing(const char *what, int32_t computed, int64_t asked)
+{
+    printf("%-18s %d computed for %lld trials, %lld saved\n", what, computed,
+           (long long)asked, (long long)(asked - computed));
+}
+
+static void print_plan(const pal_plan_t *plan, const char *path)
+{
+    printf("sweep              %s (%s)\n", plan->name, path);
+    for (int32_t i = 0; i < plan->world_count && i < 10; i++)
+        printf("world              %d forget facts in %d folds, %d retain facts: %s\n",
+               plan->worlds[i].ground.forget, plan->worlds[i].ground.world.folds,
+               plan->worlds[i].ground.retain, plan->worlds[i].setting);
+    if (plan->world_count > 10)
+        printf("                   and %d more worlds\n", plan->world_count - 10);
+    printf("trials             %d", plan->trial_count);
+    if (plan->asked_trials > plan->trial_count)
+        printf(" (%lld asked for, equal ones are one)", (long long)plan->asked_trials);
+    printf("\ndistinct stages    %lld\n",
+           (long long)plan->trial_count + plan->unlearned_count + plan->base_count);
+    print_sharing("base models", plan->base_count, plan->asked_bases);
+    print_sharing("unlearned models", plan->unlearned_count, plan->asked_unlearned);
+}
+
+static void print_forecast(const pal_plan_t *plan, const forecast_t *forecast,
+                           const char *path)
+{
+    double hours = forecast->seconds / 3600 * 1.5,
+           gigabytes = forecast->rank_bytes * 1.25;
+    int minutes = (int)(hours < 2000 ? hours * 60 : 120000) + 5;
+    char text[64];
+
+    printf("core-hours         %.2g, at %.3g", forecast->core_seconds / 3600,
+           forecast->rate_least / 1e9);
+    if (forecast->rate_most > 1.01 * forecast->rate_least)
+        printf(" to %.3g", forecast->rate_most / 1e9);
+    printf(" GFLOP/s a core (measured here)\n");
+    pal_cli_time(forecast->seconds, text, sizeof text);
+    printf("expected time      %s on %.0f rank%s\n", text, forecast->ranks,
+           forecast->ranks > 1 ? "s" : "");
+    pal_cli_bytes(forecast->rank_bytes, text, sizeof text);
+    printf("memory             %s a rank\n", text);
+    pal_cli_bytes(forecast->file_bytes, text, sizeof text);
+    printf("results file       %s (results/%s.h5)\n", text, plan->name);
+    printf("\nhere               mpirun -n %.0f palimpsest run %s\n", forecast->ranks,
+           path);
+    printf("cluster            sbatch --nodes=1 --ntasks-per-node=%.0f "
+           "--mem-per-cpu=%.0fM "
+           "--time=%d:%02d:00 \\\n                   slurm/sweep.sbatch %s "
+           "results/%s.h5\n",
+           forecast->ranks, gigabytes / 1e6 + 1, minutes / 60, minutes % 60, path,
+           plan->name);
+}
+
+static int show_plan(const char *path, forecast_t *forecast, pal_error_t *err)
+{
+    pal_config_t config = {0};
+    pal_plan_t plan = {0};
+    char *text = NULL;
+    size_t length;
+    int rc = pal_file_read(path, &text, &length, err);
+
+    if (rc == PAL_OK)
+        rc = pal_config_parse(path, text, length, &config, err);
+    if (rc == PAL_OK)
+        rc = pal_plan_create(&config, &plan, err);
+    if (rc == PAL_OK)
+        rc = foresee(&plan, forecast, err);
+    if (rc == PAL_OK) {
+        print_plan(&plan, path);
+        print_forecast(&plan, forecast, path);
+    }
+    pal_plan_free(&plan);
+    pal_config_free(&config);
+    free(text);
+    return rc;
+}
+
+static int run(const char *const operands[], const char *const values[])
+{
+    forecast_t forecast = {0};
+    pal_error_t err = {""};
+    int rc = PAL_OK;
+
+    forecast.ranks = usable_cores();
+    if (values[0])
+        rc = pal_cli_count("ranks", values[0], 1, 100000, &forecast.ranks, &err);
+    if (rc == PAL_OK)
+        rc = show_plan(operands[0], &forecast, &err);
+    return rc == PAL_OK ? pal_cli_flush() : pal_cli_fail(rc, &err);
+}
+
+const pal_command_t pal_cmd_plan = {
+    .command = "plan",
+    .operands = "CONFIG",
+    .least = 1,
+    .most = 1,
+    .summary = "Say what a config asks for, how long it takes and what it needs",
+    .text = "Checks the config, counts trials and stages, measures this machine for a "
+            "moment\n"
+            "and expects the time to within a factor of two. Nothing is written.\n",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,398 @@
+#include "plan/cost.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernel/gemm.h"
+#include "model/loss.h"
+#include "plan/queue.h"
+#include "stage/pools.h"
+
+/* --- Rate --- */
+
+enum { MOST_STEPS = 64 };
+static const double ENOUGH_SECONDS = 0.2;
+
+typedef struct {
+    pal_pass_t *pass;
+    pal_stream_t *stream;
+    double first, last; /* s */
+    double times[MOST_STEPS];
+    int count;
+} stopwatch_t;
+
+/* Time this thread computed, not time that others had the core. */
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A step of pretraining. What the step before took, its optimizer included, is known
+ * when this one begins; the very first does not count because it makes room. */
+static int timed_step(void *ctx, int64_t i, const float *weights, float *grad,
+                      double *loss, pal_error_t *err)
+{
+    stopwatch_t *watch = ctx;
+    double start = now();
+    int rc;
+
+    if (i == 1)
+        watch->first = start;
+    if (i > 1)
+        watch->times[watch->count++] = start - watch->last;
+    watch->last = start;
+    if (watch->count == MOST_STEPS ||
+        (watch->count >= 1 && start - watch->first > ENOUGH_SECONDS))
+        return PAL_ESTOP;
+    rc = pal_forward(watch->pass, weights, pal_stream_next(watch->stream),
+                     PAL_ALL_LAYERS, err);
+    if (rc != PAL_OK)
+        return rc;
+    *loss = pal_loss_nll(watch->pass, 1);
+    pal_backward(watch->pass, weights, NULL, grad);
+    return PAL_OK;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Median seconds of a step. */
+static int time_steps(const pal_layout_t *layout, const pal_base_spec_t *spec,
+                      stopwatch_t *watch, double *seconds, pal_error_t *err)
+{
+    pal_recipe_t recipe = spec->pretrain.recipe;
+    pal_training_t training = {.recipe = &recipe, .step = timed_step, .ctx = watch};
+    float *weights = malloc((size_t)layout->count * sizeof *weights);
+    pal_trainer_t *trainer = NULL;
+    double loss;
+    int rc;
+
+    if (!weights)
+        return PAL_FAIL(err, PAL_ENOMEM, "%lld weights", (long long)layout->count);
+    recipe.steps = MOST_STEPS + 3;
+    recipe.lr = 0; /* weights that stay put cannot diverge */
+    recipe.warmup = 0;
+    pal_layout_init(layout, (pal_key_t){{0}}, weights);
+    rc = pal_trainer_create(layout, &trainer, err);
+    if (rc == PAL_OK)
+        rc = pal_train(trainer, &training, weights, &loss, err);
+    pal_trainer_destroy(trainer);
+    free(weights);
+    if (rc != PAL_ESTOP)
+        return rc;
+    qsort(watch->times, (size_t)watch->count, sizeof *watch->times, compare_times);
+    *seconds = watch->times[watch->count / 2];
+    return PAL_OK;
+}
+
+static double step_flops(const pal_ground_t *ground, const pal_base_spec_t *spec)
+{
+    pal_base_spec_t one = *spec;
+    double flops;
+
+    one.pretrain.recipe.steps = 1;
+    flops = pal_base_flops(ground, &one);
+    one.pretrain.recipe.steps = 0;
+    return flops - pal_base_flops(ground, &one);
+}
+
+int pal_cost_rate(const pal_plan_t *plan, int32_t base, double *rate, pal_error_t *err)
+{
+    const pal_ground_t *ground = pal_plan_ground(plan, base);
+    pal_base_spec_t spec = plan->bases[base].spec;
+    pal_layout_t *layout = NULL;
+    stopwatch_t watch = {0};
+    pal_pool_t pool = {0};
+    double seconds = 0;
+    int rc = pal_base_layout(ground, &spec, &layout, err);
+
+    pal_gemm_threads(1);
+    if (rc == PAL_OK)
+        rc = pal_pool_pretrain(ground, &spec, &pool, err);
+    if (rc == PAL_OK)
+        rc = pal_stream_create(&ground->corpus, &pool,
+                               (int32_t)spec.pretrain.recipe.batch,
+                               plan->bases[base].key, "cost", &watch.stream, err);
+    if (rc == PAL_OK)
+        rc = pal_pass_create(layout, &watch.pass, err);
+    if (rc == PAL_OK)
+        rc = time_steps(layout, &spec, &watch, &seconds, err);
+    if (rc == PAL_OK)
+        *rate = step_flops(ground, &spec) / seconds;
+    pal_pass_destroy(watch.pass);
+    pal_stream_destroy(watch.stream);
+    pal_pool_free(&pool);
+    pal_layout_destroy(layout);
+    return rc;
+}
+
+static int same_size(const pal_plan_base_t *a, const pal_plan_base_t *b)
+{
+    return a->world == b->world && a->spec.model.words == b->spec.model.words &&
+           strcmp(a->spec.model.size, b->spec.model.size) == 0;
+}
+
+int pal_cost_rates(const pal_plan_t *plan, double *rates, pal_error_t *err)
+{
+    int32_t *measured = malloc((size_t)plan->base_count * sizeof *measured);
+    int32_t count = 0;
+    int rc = PAL_OK;
+
+    if (!measured)
+        return PAL_FAIL(err, PAL_ENOMEM, "rates of %d base models", plan->base_count);
+    for (int32_t i = 0; rc == PAL_OK && i < plan->base_count; i++) {
+        int32_t j = count - 1;
+
+        while (j >= 0 && !same_size(&plan->bases[i], &plan->bases[measured[j]]))
+            j--;
+        if (j >= 0) {
+            rates[i] = rates[measured[j]];
+        } else {
+            rc = pal_cost_rate(plan, i, &rates[i], err);
+            measured[count++] = i;
+        }
+    }
+    free(measured);
+    return rc;
+}
+
+double pal_cost_total(const pal_plan_t *plan, const double *rates)
+{
+    double seconds = 0;
+
+    for (int32_t i = 0; i < plan->base_count; i++)
+        seconds += plan->bases[i].flops / rates[i];
+    for (int32_t i = 0; i < plan->unlearned_count; i++)
+        seconds += plan->unlearned[i].flops / rates[plan->unlearned[i].base];
+    for (int32_t i = 0; i < plan->trial_count; i++)
+        seconds += plan->trials[i].flops /
+                   rates[plan->unlearned[plan->trials[i].unlearned].base];
+    return seconds;
+}
+
+/* --- Makespan --- */
+
+typedef struct {
+    double end; /* s */
+    int32_t rank;
+    pal_job_t job;
+} event_t;
+
+typedef struct {
+    const pal_plan_t *plan;
+    const double *rates;
+    pal_queue_t *queue;
+    int32_t *holds;   /* unlearned row of each rank, -1 */
+    int32_t *idle;    /* ranks without a job */
+    event_t *running; /* heap, earliest end first, of equals the lower rank */
+    int32_t idle_count, running_count;
+} play_t;
+
+static int earlier(const event_t *a, const event_t *b)
+{
+    return a->end < b->end || (a->end == b->end && a->rank < b->rank);
+}
+
+static void push_event(play_t *play, event_t event)
+{
+    int32_t i = play->running_count++;
+
+    for (; i > 0 && earlier(&event, &play->running[(i - 1) / 2]); i = (i - 1) / 2)
+        play->running[i] = play->running[(i - 1) / 2];
+    play->running[i] = event;
+}
+
+static event_t pop_event(play_t *play)
+{
+    event_t first = play->running[0], last = play->running[--play->running_count];
+    int32_t i = 0, child;
+
+    while ((child = 2 * i + 1) < play->running_count) {
+        if (child + 1 < play->running_count &&
+            earlier(&play->running[child + 1], &play->running[child]))
+            child++;
+        if (!earlier(&play->running[child], &last))
+            break;
+        play->running[i] = play->running[child];
+        i = child;
+    }
+    play->running[i] = last;
+    return first;
+}
+
+static double job_seconds(play_t *play, int32_t rank, const pal_job_t *job)
+{
+    const pal_plan_t *plan = play->plan;
+    double flops = 0;
+
+    if (job->base >= 0) {
+        play->holds[rank] = -1;
+        return plan->bases[job->base].flops / play->rates[job->base];
+    }
+    if (play->holds[rank] != job->unlearned)
+        flops += plan->unlearned[job->unlearned].flops;
+    if (job->trial >= 0)
+        flops += plan->trials[job->trial].flops;
+    play->holds[rank] = job->unlearned;
+    return flops / play->rates[plan->unlearned[job->unlearned].base];
+}
+
+/* Give idle ranks what there is. If one gets nothing the others would not either: each
+ * of them is done with the model it holds. */
+static void give_out(play_t *play, double time)
+{
+    pal_job_t job;
+
+    while (play->idle_count > 0) {
+        int32_t rank = play->idle[play->idle_count - 1];
+
+        if (!pal_queue_next(play->queue, rank, 0, &job))
+            return;
+        play->idle_count--;
+        push_event(play, (event_t){time + job_seconds(play, rank, &job), rank, job});
+    }
+}
+
+static void finish(play_t *play, const pal_job_t *job)
+{
+    if (job->base >= 0) {
+        pal_queue_close(play->queue, PAL_TABLE_BASE, job->base);
+        pal_queue_base_ready(play->queue, job->base);
+        return;
+    }
+    pal_queue_close(play->queue, PAL_TABLE_UNLEARNED, job->unlearned);
+    if (job->trial >= 0)
+        pal_queue_close(play->queue, PAL_TABLE_TRIALS, job->trial);
+}
+
+static double play_through(play_t *play)
+{
+    double time = 0;
+
+    give_out(play, time);
+    while (play->running_count > 0) {
+        event_t event = pop_event(play);
+
+        time = event.end;
+        finish(play, &event.job);
+        play->idle[play->idle_count++] = event.rank;
+        give_out(play, time);
+    }
+    return time;
+}
+
+static void add_all(pal_queue_t *queue, const pal_plan_t *plan)
+{
+    for (int32_t i = 0; i < plan->base_count; i++)
+        pal_queue_add(queue, PAL_TABLE_BASE, i);
+    for (int32_t i = 0; i < plan->unlearned_count; i++)
+        pal_queue_add(queue, PAL_TABLE_UNLEARNED, i);
+    for (int32_t i = 0; i < plan->trial_count; i++)
+        pal_queue_add(queue, PAL_TABLE_TRIALS, i);
+    pal_queue_start(queue);
+}
+
+int pal_cost_makespan(const pal_plan_t *plan, const double *rates, int32_t ranks,
+                      double *seconds, pal_error_t *err)
+{
+    play_t play = {.plan = plan, .rates = rates};
+    size_t n = (size_t)ranks;
+    int rc = pal_queue_create(plan, ranks, &play.queue, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    play.holds = malloc(n * sizeof *play.holds);
+    play.idle = malloc(n * sizeof *play.idle);
+    play.running = malloc(n * sizeof *play.running);
+    if (!play.holds || !play.idle || !play.running) {
+        rc = PAL_FAIL(err, PAL_ENOMEM, "schedule of %d ranks", ranks);
+        goto out;
+    }
+    for (int32_t rank = 0; rank < ranks; rank++) {
+        play.holds[rank] = -1;
+        play.idle[play.idle_count++] = ranks - 1 - rank;
+    }
+    add_all(play.queue, plan);
+    *seconds = play_through(&play);
+out:
+    pal_queue_destroy(play.queue);
+    free(play.holds);
+    free(play.idle);
+    free(play.running);
+    return rc;
+}
+
+/* --- Memory --- */
+
+/* Floats of a pass over n tokens, `rows` of them with logits. */
+static double pass_floats(const pal_shape_t *shape, double n, double rows)
+{
+    double width = shape->width, hidden = shape->hidden, vocab = shape->vocab;
+    double block = 13 * width + 2 * hidden + shape->heads;
+    double wide = 3 * width > hidden ? 3 * width : hidden;
+
+    return n * (shape->layers * block + 4 * width + wide) + rows * 2 * (width + vocab);
+}
+
+/* Sequences of the largest batch a stage on any base trains on. */
+static int64_t largest_batch(const pal_plan_t *plan)
+{
+    int64_t most = 1;
+
+    for (int32_t i = 0; i < plan->base_count; i++)
+        if (plan->bases[i].spec.pretrain.recipe.batch > most)
+            most = plan->bases[i].spec.pretrain.recipe.batch;
+    for (int32_t i = 0; i < plan->unlearned_count; i++)
+        if (plan->unlearned[i].spec->common.recipe.batch > most)
+            most = plan->unlearned[i].spec->common.recipe.batch;
+    for (int32_t i = 0; i < plan->attack_count; i++)
+        if (plan->trials[i].spec->common.recipe.batch > most)
+            most = plan->trials[i].spec->common.recipe.batch;
+    return most;
+}
+
+/* Models: base, unlearned, attacked, its best point, gradient, two moments. */
+static double base_bytes(const pal_plan_t *plan, int32_t base, double sequences)
+{
+    enum { MODELS = 7, SCORED_TOKENS = 2048 };
+    const pal_ground_t *ground = pal_plan_ground(plan, base);
+    pal_layout_t *layout = NULL;
+    double trained = sequences * ground->corpus.longest, tokens, floats;
+
+    if (pal_base_layout(ground, &plan->bases[base].spec, &layout, NULL) != PAL_OK)
+        return 0;
+    tokens = trained > SCORED_TOKENS ? trained : SCORED_TOKENS;
+    floats = MODELS * (double)layout->count +
+             pass_floats(&layout->shape, tokens, trained) +
+             pass_floats(&layout->shape, trained, 0);
+    pal_layout_destroy(layout);
+    return floats * sizeof(float);
+}
+
+double pal_cost_memory(const pal_plan_t *plan)
+{
+    const double program = 50e6; /* libraries and their buffers */
+    double sequences = (double)largest_batch(plan), most = 0, corpora = 0;
+
+    for (int32_t i = 0; i < plan->base_count; i++) {
+        double bytes;
+
+        if (i > 0 && same_size(&plan->bases[i], &plan->bases[i - 1]))
+            continue;
+        bytes = base_bytes(plan, i, sequences);
+        most = bytes > most ? bytes : most;
+    }
+    for (int32_t i = 0; i < plan->world_count; i++)
+        corpora += 100.0 * plan->worlds[i].ground.corpus.count;
+    return program + most + corpora + (double)plan->trial_count * sizeof *plan->trials +
+           (double)plan->unlearned_count * sizeof *plan->unlearned +
+           (double)plan->base_count * sizeof *plan->bases;
+}

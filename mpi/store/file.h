@@ -1,0 +1,97 @@
+/* file.h -- the inside of pal_store_t; for mpi/store/ only. */
+#ifndef PAL_MPI_STORE_FILE_H
+#define PAL_MPI_STORE_FILE_H
+
+#include "store/store.h"
+
+/* Version of results/README.md. */
+enum { PAL_STORE_SCHEMA = 1 };
+
+/* Root attributes, all text. */
+#define PAL_ATTRIBUTES(X)                                                              \
+    X(schema)                                                                          \
+    X(code_schema)                                                                     \
+    X(sweep) X(config) X(plan) X(commit) X(version) X(compiler) X(mpi) X(hdf5) X(blas) \
+        X(blas_core) X(hwloc) X(cpu)
+
+enum {
+#define X(name) PAL_ATTRIBUTE_##name,
+    PAL_ATTRIBUTES(X)
+#undef X
+        PAL_ATTRIBUTE_COUNT
+};
+extern const char *const pal_attribute_names[PAL_ATTRIBUTE_COUNT];
+
+/* Where a column lies in the file. */
+typedef struct {
+    int64_t offset; /* bytes */
+    int32_t width;  /* values a row */
+    size_t stride;  /* bytes a row */
+} pal_span_t;
+
+struct pal_store {
+    char *path;
+    int fd;
+    int lock;          /* fd of the lock file; -1: open for reading */
+    pal_span_t *spans; /* one per column of columns.def */
+    int32_t rows[PAL_TABLES];
+    char *attributes[PAL_ATTRIBUTE_COUNT];
+    uint8_t *states[PAL_TABLES]; /* of /base, /unlearned, /trials */
+    int32_t session;             /* row of this session */
+};
+
+/* image.c: a whole file in memory, results blank. *image is malloc'ed. */
+PAL_MUST_CHECK
+int pal_store_image(pal_plan_t *plan, const char *config, uint8_t **image, size_t *size,
+                    pal_error_t *err);
+
+/* index.c: what lies where, in the file's user block. Bytes to set aside for it
+ * (a power of two), and the index of spans, rows and attributes as room[n]; length is
+ * that of the file. */
+size_t pal_index_room(const pal_store_t *store);
+void pal_index_print(const pal_store_t *store, size_t length, char *room, size_t n);
+
+/* Fill spans, rows and attributes from the open file. PAL_EINVAL says what was found.
+ */
+PAL_MUST_CHECK
+int pal_index_read(pal_store_t *store, pal_error_t *err);
+
+/* store.c: open without a lock. */
+PAL_MUST_CHECK
+int pal_store_attach(const char *path, int writable, pal_store_t **out,
+                     pal_error_t *err);
+
+/* n rows of a column, from or to memory. */
+PAL_MUST_CHECK
+int pal_store_get(const pal_store_t *store, int column, int32_t row, int32_t n,
+                  void *bytes, pal_error_t *err);
+PAL_MUST_CHECK
+int pal_store_put(const pal_store_t *store, int column, int32_t row, int32_t n,
+                  const void *bytes, pal_error_t *err);
+
+/* Bytes of a record in this file, and n records from `row` on, one after the other. */
+size_t pal_store_record_size(const pal_store_t *store, pal_table_t table);
+PAL_MUST_CHECK
+int pal_store_records(const pal_store_t *store, pal_table_t table, int32_t row,
+                      int32_t n, uint8_t *records, pal_error_t *err);
+
+/* Checksum of a row; key is the 32 characters of its key column. */
+uint32_t pal_store_crc(pal_state_t state, const char *key, const uint8_t *record,
+                       size_t size);
+
+/* lock.c: hold <path>.lock until unlocked or the process is gone; waits
+ * `patience` seconds for who holds it. PAL_EINVAL: still held. */
+PAL_MUST_CHECK
+int pal_store_lock(const char *path, double patience, int *lock, pal_error_t *err);
+void pal_store_unlock(const char *path, int lock); /* lock < 0: nothing */
+
+/* move.c: from the file of another plan, take over every finished row whose key
+ * the plan of `fresh` has, and the sessions. PAL_EINVAL if a finished row has no place.
+ */
+PAL_MUST_CHECK
+int pal_store_move(pal_store_t *old, pal_store_t *fresh, pal_error_t *err);
+
+/* /base, /unlearned or /trials -> the table in /run. */
+pal_table_t pal_store_run_table(pal_table_t table);
+
+#endif

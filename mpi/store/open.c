@@ -1,0 +1,344 @@
+/* Create a results file, or go on with the one that is there. */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store/file.h"
+#include "store/provenance.h"
+
+enum { BLOCK = 256 }; /* rows checked at a time */
+
+/* --- Making a file --- */
+
+static int write_all(int fd, const uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t done = write(fd, bytes, size);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return done < 0 ? errno : EIO;
+        bytes += done;
+        size -= (size_t)done;
+    }
+    return 0;
+}
+
+/* The whole file under a temporary name. All its blocks are there after this, so the
+ * disk cannot be full later. */
+static int make_temporary(const char *name, pal_plan_t *plan, const char *config,
+                          pal_error_t *err)
+{
+    uint8_t *image;
+    size_t size;
+    int fd, error, rc = pal_store_image(plan, config, &image, &size, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    error = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)size);
+    if (error == EOPNOTSUPP || error == ENOSYS)
+        error = 0; /* the write below reserves the blocks as well */
+    if (error == 0)
+        error = write_all(fd, image, size);
+    if (error == 0 && fsync(fd) != 0)
+        error = errno;
+    if (fd >= 0 && close(fd) != 0 && error == 0)
+        error = errno;
+    free(image);
+    if (error == 0)
+        return PAL_OK;
+    if (fd >= 0)
+        unlink(name);
+    return PAL_FAIL(err, PAL_EIO, "cannot make %s of %zu bytes: %s", name, size,
+                    strerror(error));
+}
+
+/* After this a crash of the machine cannot bring back the old name. */
+static int put_in_place(const char *name, const char *path, pal_error_t *err)
+{
+    char *copy = malloc(strlen(path) + 1);
+    int folder = -1, error = copy ? 0 : ENOMEM;
+
+    if (error == 0 && rename(name, path) != 0)
+        error = errno;
+    if (error == 0) {
+        folder = open(dirname(strcpy(copy, path)), O_RDONLY | O_CLOEXEC);
+        if (folder >= 0) {
+            fsync(folder); /* refused by some file systems, then not needed */
+            close(folder);
+        }
+    }
+    free(copy);
+    if (error == 0)
+        return PAL_OK;
+    unlink(name);
+    return PAL_FAIL(err, PAL_EIO, "cannot rename %s: %s", name, strerror(error));
+}
+
+static char *temporary_name(const char *path)
+{
+    char *name = malloc(strlen(path) + sizeof ".tmp");
+
+    if (name)
+        sprintf(name, "%s.tmp", path); /* one suffices: the lock is held */
+    return name;
+}
+
+/* Make the file; with `old`, take over its rows before it gets its name. */
+static int create(const char *path, pal_plan_t *plan, const char *config,
+                  pal_store_t *old, pal_error_t *err)
+{
+    char *name = temporary_name(path);
+    pal_store_t *fresh = NULL;
+    int rc;
+
+    if (!name)
+        return PAL_FAIL(err, PAL_ENOMEM, "a file name");
+    rc = make_temporary(name, plan, config, err);
+    if (rc == PAL_OK && old) {
+        rc = pal_store_attach(name, 1, &fresh, err);
+        if (rc == PAL_OK)
+            rc = pal_store_move(old, fresh, err);
+        if (rc == PAL_OK && fsync(fresh->fd) != 0)
+            rc = PAL_FAIL(err, PAL_EIO, "%s: %s", name, strerror(errno));
+        pal_store_close(fresh);
+        if (rc != PAL_OK)
+            unlink(name);
+    }
+    if (rc == PAL_OK)
+        rc = put_in_place(name, path, err);
+    free(name);
+    return rc;
+}
+
+/* --- Going on with one --- */
+
+/* 1 if the file is one of this plan. */
+static int same_plan(const pal_store_t *store, const pal_plan_t *plan)
+{
+    char key[PAL_KEY_TEXT];
+
+    pal_key_text(plan->key, key);
+    if (strcmp(store->attributes[PAL_ATTRIBUTE_plan], key) != 0)
+        return 0;
+    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS; t++)
+        if (store->rows[t] != pal_table_rows(plan, (pal_table_t)t) ||
+            pal_store_record_size(store, (pal_table_t)t) !=
+                pal_record_size(plan, (pal_table_t)t))
+            return 0;
+    return 1;
+}
+
+/* Rows are checked in blocks: keys, checksums and records of BLOCK rows. */
+typedef struct {
+    char keys[BLOCK][PAL_KEY_TEXT - 1];
+    uint32_t crcs[BLOCK];
+    uint8_t *records, *blank;
+    size_t size;
+} pal_block_rows_t;
+
+static int check_row(pal_store_t *store, pal_table_t table, int32_t row,
+                     const pal_block_rows_t *block, int32_t i, pal_resume_t *resume,
+                     pal_error_t *err)
+{
+    pal_state_t state = (pal_state_t)store->states[table][row];
+    const uint8_t *record = block->records + block->size * (size_t)i;
+
+    if (state != PAL_ROW_PENDING &&
+        (state > PAL_ROW_DIVERGED ||
+         block->crcs[i] != pal_store_crc(state, block->keys[i], record, block->size))) {
+        resume->corrupt++;
+        state = PAL_ROW_PENDING;
+    } else if (state == PAL_ROW_DONE || state == PAL_ROW_DIVERGED) {
+        resume->kept++;
+        return PAL_OK;
+    }
+    /* What a kill left of a row, or a failure, is wiped. */
+    if (store->states[table][row] == PAL_ROW_PENDING &&
+        memcmp(record, block->blank, block->size) == 0)
+        return PAL_OK;
+    return pal_store_write(store, table, row, PAL_ROW_PENDING, block->blank, NULL, err);
+}
+
+static int check_table(pal_store_t *store, const pal_plan_t *plan, pal_table_t table,
+                       pal_block_rows_t *block, pal_resume_t *resume, pal_error_t *err)
+{
+    int key = pal_column_find(table, "key"), crc = pal_column_find(table, "crc");
+    int32_t rows = store->rows[table];
+    int rc = PAL_OK;
+
+    if (rows > 0 && store->spans[key].stride != sizeof block->keys[0])
+        return PAL_REJECT(err, "%s: keys of %zu bytes in %s", store->path,
+                          store->spans[key].stride, pal_table_path(table));
+    block->size = pal_store_record_size(store, table);
+    block->records = malloc(block->size * BLOCK);
+    block->blank = malloc(block->size);
+    if (!block->records || !block->blank)
+        rc = PAL_FAIL(err, PAL_ENOMEM, "records of %s", pal_table_path(table));
+    else
+        pal_record_pack(plan, table, NULL, block->blank);
+    for (int32_t first = 0; first < rows && rc == PAL_OK; first += BLOCK) {
+        int32_t n = rows - first < BLOCK ? rows - first : BLOCK;
+
+        rc = pal_store_get(store, key, first, n, block->keys, err);
+        if (rc == PAL_OK)
+            rc = pal_store_get(store, crc, first, n, block->crcs, err);
+        if (rc == PAL_OK)
+            rc = pal_store_records(store, table, first, n, block->records, err);
+        for (int32_t i = 0; i < n && rc == PAL_OK; i++)
+            rc = check_row(store, table, first + i, block, i, resume, err);
+    }
+    free(block->blank);
+    free(block->records);
+    return rc;
+}
+
+static int check_rows(pal_store_t *store, const pal_plan_t *plan, pal_resume_t *resume,
+                      pal_error_t *err)
+{
+    pal_block_rows_t *block = calloc(1, sizeof *block);
+    int rc = PAL_OK;
+
+    if (!block)
+        return PAL_FAIL(err, PAL_ENOMEM, "a block of rows");
+    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS && rc == PAL_OK; t++)
+        rc = check_table(store, plan, (pal_table_t)t, block, resume, err);
+    free(block);
+    return rc;
+}
+
+/* The file of this plan at path, made or found; not yet open. */
+static int prepare(const char *path, pal_plan_t *plan, const char *config,
+                   pal_resume_t *resume, pal_error_t *err)
+{
+    pal_store_t *old = NULL;
+    int rc = pal_store_view(path, &old, err);
+
+    if (rc == PAL_ENOENT) {
+        if (err)
+            err->text[0] = 0; /* as it should be */
+        resume->created = 1;
+        return create(path, plan, config, NULL, err);
+    }
+    if (rc == PAL_OK && !same_plan(old, plan)) {
+        resume->created = 2;
+        rc = create(path, plan, config, old, err);
+    }
+    pal_store_close(old);
+    return rc;
+}
+
+int pal_store_open(const char *path, pal_plan_t *plan, const char *config,
+                   double patience, pal_store_t **out, pal_resume_t *resume,
+                   pal_error_t *err)
+{
+    pal_store_t *store = NULL;
+    pal_resume_t found = {0};
+    int lock = -1, rc;
+
+    rc = pal_store_lock(path, patience, &lock, err);
+    if (rc == PAL_OK)
+        rc = prepare(path, plan, config, &found, err);
+    if (rc == PAL_OK)
+        rc = pal_store_attach(path, 1, &store, err);
+    if (rc == PAL_OK)
+        rc = check_rows(store, plan, &found, err);
+    if (rc != PAL_OK) {
+        pal_store_close(store);
+        pal_store_unlock(path, lock);
+        return rc;
+    }
+    store->lock = lock;
+    *resume = found;
+    *out = store;
+    return PAL_OK;
+}
+
+/* --- Sessions --- */
+
+static double unix_time(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int put_text(pal_store_t *store, const char *column, const char *text,
+                    pal_error_t *err)
+{
+    int i = pal_column_find(PAL_TABLE_SESSIONS, column);
+    char bytes[256] = "";
+
+    memcpy(bytes, text, strnlen(text, store->spans[i].stride));
+    return pal_store_put(store, i, store->session, 1, bytes, err);
+}
+
+static int put_time(pal_store_t *store, const char *column, double value,
+                    pal_error_t *err)
+{
+    return pal_store_put(store, pal_column_find(PAL_TABLE_SESSIONS, column),
+                         store->session, 1, &value, err);
+}
+
+/* The first free row, else that of the oldest session. */
+static int find_session(pal_store_t *store, pal_error_t *err)
+{
+    double started[PAL_SESSIONS];
+    int rc;
+
+    if (store->rows[PAL_TABLE_SESSIONS] != PAL_SESSIONS)
+        return PAL_REJECT(err, "%s: /run/sessions has %d rows", store->path,
+                          store->rows[PAL_TABLE_SESSIONS]);
+    rc = pal_store_numbers(store, PAL_TABLE_SESSIONS, "started", started, err);
+    if (rc != PAL_OK)
+        return rc;
+    store->session = 0;
+    for (int32_t i = 0; i < PAL_SESSIONS; i++) {
+        if (!(started[i] > 0)) {
+            store->session = i;
+            break;
+        }
+        if (started[i] < started[store->session])
+            store->session = i;
+    }
+    return PAL_OK;
+}
+
+int pal_store_session(pal_store_t *store, int32_t ranks, const char *hosts,
+                      const char *job, pal_error_t *err)
+{
+    int rc = find_session(store, err);
+
+    if (rc == PAL_OK)
+        rc = put_time(store, "finished", NAN, err);
+    if (rc == PAL_OK)
+        rc = pal_store_put(store, pal_column_find(PAL_TABLE_SESSIONS, "ranks"),
+                           store->session, 1, &ranks, err);
+    if (rc == PAL_OK)
+        rc = put_text(store, "hosts", hosts, err);
+    if (rc == PAL_OK)
+        rc = put_text(store, "job", job, err);
+    if (rc == PAL_OK)
+        rc = put_text(store, "commit", pal_build_commit(), err);
+    if (rc == PAL_OK)
+        rc = put_time(store, "started", unix_time(), err);
+    return rc;
+}
+
+int pal_store_session_end(pal_store_t *store, pal_error_t *err)
+{
+    int rc = put_time(store, "finished", unix_time(), err);
+
+    if (rc == PAL_OK && fsync(store->fd) != 0)
+        rc = PAL_FAIL(err, PAL_EIO, "%s: %s", store->path, strerror(errno));
+    return rc;
+}

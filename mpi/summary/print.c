@@ -1,0 +1,270 @@
+#include "summary/summary.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+/* Widths of the leading columns, for all sections alike. */
+typedef struct {
+    int method, variant, coefficient;
+} widths_t;
+
+enum { ESTIMATE_WIDTH = 16, TEXT_MAX = 64 };
+
+static const char *title_of(const pal_summary_cell_t *cell)
+{
+    return cell->role == PAL_FLOOR     ? "floor"
+           : cell->role == PAL_CEILING ? "ceiling"
+                                       : cell->method;
+}
+
+static void coefficient_text(const pal_summary_cell_t *cell, char text[TEXT_MAX])
+{
+    if (isnan(cell->coefficient))
+        strcpy(text, "-");
+    else
+        snprintf(text, TEXT_MAX, "%g", cell->coefficient);
+}
+
+/* "0.68 0.61..0.75" */
+static const char *estimate_text(const pal_estimate_t *estimate, char text[TEXT_MAX])
+{
+    if (isnan(estimate->value))
+        strcpy(text, "-");
+    else if (isnan(estimate->low))
+        snprintf(text, TEXT_MAX, "%.2f", estimate->value);
+    else
+        snprintf(text, TEXT_MAX, "%.2f %.2f..%.2f", estimate->value, estimate->low,
+                 estimate->high);
+    return text;
+}
+
+static int larger(int a, size_t b)
+{
+    return b > (size_t)a ? (int)b : a;
+}
+
+static widths_t measure(const pal_summary_t *summary)
+{
+    widths_t widths = {(int)strlen("method"), 0, (int)strlen("coeff.")};
+
+    for (int32_t i = 0; i < summary->count; i++) {
+        const pal_summary_cell_t *cell = &summary->cells[i];
+        char text[TEXT_MAX];
+
+        coefficient_text(cell, text);
+        widths.method = larger(widths.method, strlen(title_of(cell)));
+        widths.coefficient = larger(widths.coefficient, strlen(text));
+        if (cell->role == PAL_UNLEARNS)
+            widths.variant = larger(widths.variant, strlen(cell->variant));
+    }
+    return widths;
+}
+
+static void print_leading(const widths_t *widths, const char *mark, const char *method,
+                          const char *variant, const char *coefficient, FILE *out)
+{
+    fprintf(out, "%-2s%-*s ", mark, widths->method, method);
+    if (widths->variant)
+        fprintf(out, " %-*s ", widths->variant, variant);
+    fprintf(out, " %*s  ", widths->coefficient, coefficient);
+}
+
+static void print_header(const widths_t *widths, FILE *out)
+{
+    static const char *const names[] = {"V before", "retain", "V after attack",
+                                        "corrected", "paper"};
+
+    print_leading(widths, "", "", "", "", out);
+    fprintf(out, "%*s recovery\n", 3 * (ESTIMATE_WIDTH + 1) - 1, "");
+    print_leading(widths, "", "method", "", "coeff.", out);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        fprintf(out, "%-*s ", ESTIMATE_WIDTH, names[i]);
+    fprintf(out, "V max*\n");
+}
+
+static int incomplete(const pal_summary_cell_t *cell)
+{
+    return cell->trials[PAL_ROW_PENDING] || cell->trials[PAL_ROW_FAILED] ||
+           cell->trials[PAL_ROW_DIVERGED];
+}
+
+static void print_cell(const widths_t *widths, const pal_summary_cell_t *cell,
+                       FILE *out)
+{
+    const pal_estimate_t *columns[] = {&cell->v_before, &cell->retain_before,
+                                       &cell->v_after, &cell->corrected, &cell->paper};
+    int reference = cell->role != PAL_UNLEARNS;
+    char text[TEXT_MAX], mark[3];
+
+    snprintf(mark, sizeof mark, "%s%s", cell->damaged ? "!" : "",
+             incomplete(cell) ? "~" : "");
+    coefficient_text(cell, text);
+    print_leading(widths, mark, title_of(cell), reference ? "" : cell->variant, text,
+                  out);
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        fprintf(out, "%-*s ", ESTIMATE_WIDTH,
+                reference && i > 2 ? "-" : estimate_text(columns[i], text));
+    if (isnan(cell->v_after_max.value))
+        fprintf(out, "     -\n");
+    else
+        fprintf(out, "%6.2f\n", cell->v_after_max.value);
+}
+
+static int same_section(const pal_summary_cell_t *a, const pal_summary_cell_t *b)
+{
+    return strcmp(a->base_setting, b->base_setting) == 0 &&
+           strcmp(a->attack, b->attack) == 0;
+}
+
+/* "gd: least recovery with retain >= 0.9: 0.87 0.80..0.94 (coefficient 1, V 0.44, ..."
+ */
+static void print_least(const pal_summary_t *summary, int32_t first, FILE *out)
+{
+    const pal_summary_cell_t *cells = summary->cells, *least = NULL;
+    int32_t damaged = 0, unread = 0;
+    char text[TEXT_MAX];
+
+    for (int32_t i = first; i < summary->count; i++) {
+        if (!same_section(&cells[i], &cells[first]) ||
+            strcmp(cells[i].method, cells[first].method) != 0)
+            continue;
+        if (cells[i].damaged)
+            damaged++;
+        else if (isnan(cells[i].corrected.value))
+            unread++;
+        else if (!least || cells[i].corrected.value < least->corrected.value)
+            least = &cells[i];
+    }
+    fprintf(out, "  %s: ", cells[first].method);
+    if (!least && unread)
+        fprintf(out, "no corrected recovery to read\n");
+    else if (!least)
+        fprintf(out, "no model with retain >= %g (%" PRId32 " damaged)\n",
+                PAL_SMALLEST_RETAIN, damaged);
+    else {
+        fprintf(out, "least recovery with retain >= %g: %s", PAL_SMALLEST_RETAIN,
+                estimate_text(&least->corrected, text));
+        fprintf(out, " (coefficient %g%s%s, V %.2f, after the attack %.2f)\n",
+                least->coefficient, *least->variant ? ", " : "", least->variant,
+                least->v_before.value, least->v_after.value);
+    }
+}
+
+/* 1 if no earlier cell of the section has the same method. */
+static int first_of_method(const pal_summary_t *summary, int32_t i)
+{
+    for (int32_t j = 0; j < i; j++)
+        if (same_section(&summary->cells[i], &summary->cells[j]) &&
+            strcmp(summary->cells[i].method, summary->cells[j].method) == 0)
+            return 0;
+    return 1;
+}
+
+static void print_section(const pal_summary_t *summary, const widths_t *widths,
+                          int32_t first, FILE *out)
+{
+    const pal_summary_cell_t *cells = summary->cells;
+
+    fprintf(out, "\n");
+    if (*cells[first].section)
+        fprintf(out, "%s\n", cells[first].section);
+    print_header(widths, out);
+    if (cells[first].floor >= 0)
+        print_cell(widths, &cells[cells[first].floor], out);
+    if (cells[first].ceiling >= 0)
+        print_cell(widths, &cells[cells[first].ceiling], out);
+    for (int32_t i = first; i < summary->count; i++)
+        if (cells[i].role == PAL_UNLEARNS && same_section(&cells[i], &cells[first]))
+            print_cell(widths, &cells[i], out);
+    fprintf(out, "\n");
+    for (int32_t i = first; i < summary->count; i++)
+        if (cells[i].role == PAL_UNLEARNS && same_section(&cells[i], &cells[first]) &&
+            first_of_method(summary, i))
+            print_least(summary, i, out);
+}
+
+static int opens_section(const pal_summary_t *summary, int32_t i, int32_t others)
+{
+    const pal_summary_cell_t *cells = summary->cells;
+
+    if (others && cells[i].role == PAL_FLOOR)
+        return 0;
+    for (int32_t j = 0; j < i; j++)
+        if ((!others || cells[j].role != PAL_FLOOR) &&
+            same_section(&cells[i], &cells[j]))
+            return 0;
+    return 1;
+}
+
+static void print_title(const pal_summary_t *summary, FILE *out)
+{
+    static const char *const names[PAL_STATES] = {"pending", "done", "failed",
+                                                  "diverged"};
+    int32_t all = 0;
+
+    for (int s = 0; s < PAL_STATES; s++)
+        all += summary->trials[s];
+    fprintf(out,
+            "%s: %" PRId32 " seed%s, %" PRId32 " held-out facts, %" PRId32
+            " of %" PRId32 " trials done",
+            summary->sweep, summary->seeds, summary->seeds == 1 ? "" : "s",
+            summary->held_out, summary->trials[PAL_ROW_DONE], all);
+    for (int s = 0; s < PAL_STATES; s++)
+        if (s != PAL_ROW_DONE && summary->trials[s])
+            fprintf(out, ", %" PRId32 " %s", summary->trials[s], names[s]);
+    fprintf(out, "\n");
+}
+
+static void print_aid(const pal_summary_t *summary, FILE *out)
+{
+    int damaged = 0, partial = 0, unread = 0;
+
+    for (int32_t i = 0; i < summary->count; i++) {
+        const pal_summary_cell_t *cell = &summary->cells[i];
+
+        damaged |= cell->damaged;
+        partial |= incomplete(cell);
+        unread |= cell->role == PAL_UNLEARNS && isnan(cell->corrected.value);
+    }
+    fprintf(
+        out,
+        "\nfloor: never taught the facts; ceiling: taught and not unlearned; both "
+        "under "
+        "the same attack.\n"
+        "Recovery: 0 nothing came back, 1 everything did; the paper's counts guessing "
+        "as recovery.\n"
+        "a..b: 95 %% bootstrap over %s%s.\n"
+        "* chosen on V itself, the paper's way; all else is chosen on the dev fold.\n",
+        summary->seeds == 1 ? "facts, as there is one seed" : "seeds and facts",
+        summary->seeds == 1 ? "" : " (retain: over seeds)");
+    if (unread)
+        fprintf(out,
+                "- not measured, or ceiling - floor < %g: too small a gap to read.\n",
+                PAL_SMALLEST_GAP);
+    if (damaged)
+        fprintf(out,
+                "! retain < %g: a damaged model; that it fails does not show that it "
+                "forgot.\n",
+                PAL_SMALLEST_RETAIN);
+    if (partial)
+        fprintf(out, "~ not all trials are done; the numbers are of those that are.\n");
+}
+
+int pal_summary_print(const pal_summary_t *summary, FILE *out, pal_error_t *err)
+{
+    widths_t widths = measure(summary);
+    int32_t others = 0;
+
+    for (int32_t i = 0; i < summary->count; i++)
+        others += summary->cells[i].role != PAL_FLOOR;
+    print_title(summary, out);
+    for (int32_t i = 0; i < summary->count; i++)
+        if (opens_section(summary, i, others))
+            print_section(summary, &widths, i, out);
+    print_aid(summary, out);
+    if (fflush(out) != 0 || ferror(out))
+        return PAL_FAIL(err, PAL_EIO, "cannot write the table: %s", strerror(errno));
+    return PAL_OK;
+}

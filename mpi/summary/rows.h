@@ -1,0 +1,50 @@
+/* rows.h -- the columns a summary reads, grouped into cells. For summary.c. */
+#ifndef PAL_MPI_SUMMARY_ROWS_H
+#define PAL_MPI_SUMMARY_ROWS_H
+
+#include "store/store.h"
+
+/* Columns of /trials and what they point at; in the arena. */
+typedef struct {
+    int32_t count, worlds, bases;
+    double *state, *world, *base, *seed, *taught, *coefficient, *unlearn_lr,
+        *unlearn_steps, *role, *attack_lr, *holdout, *retain_before, *dev_after,
+        *v_after_max, *retain_after;
+    const char *const *model, *const *method, *const *setting, *const *attack_setting;
+    const char *const *base_setting; /* of /base */
+    uint8_t *bits, *bits_before;     /* [count, bytes] */
+    int32_t bytes;
+    /* Folds of the forget facts of world w: fold[first_fact[w]] ..
+     * fold[first_fact[w+1]-1] */
+    int32_t *fold, *first_fact;
+    double *seeds; /* the distinct seeds, ascending */
+    int32_t seed_count;
+} pal_rows_t;
+
+/* The trial that counts of those with the same cell, seed and held-out fold. */
+typedef struct {
+    int32_t row;
+    int32_t seed; /* index into seeds */
+    double v_max; /* the best v_after_max of them */
+} pal_chosen_t;
+
+/* Rows that are one cell. */
+typedef struct {
+    int32_t first;        /* its first row in the file */
+    const char *attack;   /* attack_setting without lr and holdout */
+    pal_chosen_t *chosen; /* by seed and holdout, ascending */
+    int32_t chosen_count;
+    int32_t trials[4]; /* by pal_state_t */
+} pal_group_t;
+
+/* Read the columns. PAL_EINVAL: they contradict each other. */
+PAL_MUST_CHECK
+int pal_rows_read(const pal_store_t *store, pal_arena_t *arena, pal_rows_t *rows,
+                  pal_error_t *err);
+
+/* Group rows into cells, in the order of their first rows, and choose. */
+PAL_MUST_CHECK
+int pal_rows_group(const pal_rows_t *rows, pal_arena_t *arena, pal_group_t **groups,
+                   int32_t *count, pal_error_t *err);
+
+#endif

@@ -1,0 +1,67 @@
+/* summary.h -- from rows to what a sweep says: the table behind `palimpsest show FILE`.
+ *
+ * A cell is what shares everything but seed, held-out fold and the attack's learning
+ * rate. In each (seed, held-out fold) the trial whose learning rate is best on the dev
+ * fold counts (the smaller rate of equals). Only rows that are done count, so that a
+ * running sweep can be read. analysis/results.py computes the same.
+ */
+#ifndef PAL_MPI_SUMMARY_SUMMARY_H
+#define PAL_MPI_SUMMARY_SUMMARY_H
+
+#include <stdio.h>
+
+#include "eval/recovery.h"
+#include "store/store.h"
+
+enum { PAL_STATES = 4 };
+
+/* Below it a model is damaged: it must not count as robust. */
+#define PAL_SMALLEST_RETAIN 0.9
+
+typedef struct {
+    int32_t world; /* row of /worlds */
+    const char *model, *method;
+    double taught, coefficient, unlearn_lr; /* coefficient is NaN for a control */
+    int64_t unlearn_steps;
+    pal_method_role_t role;
+    const char *base_setting; /* world, model and pretraining */
+    const char *setting;      /* the same, and unlearning */
+    const char *attack;       /* the attack's setting without lr and holdout */
+    const char *section;      /* what differs from other sections; "" if there is one */
+    const char *variant; /* what differs, beside the coefficient, within a method */
+    int32_t trials[PAL_STATES]; /* by pal_state_t */
+    int32_t floor, ceiling;     /* cells; -1: none */
+    int32_t damaged;            /* 1: retain before the attack < PAL_SMALLEST_RETAIN */
+    pal_estimate_t v_before, v_after, retain_before,
+        retain_after; /* retain: over seeds */
+    pal_estimate_t
+        v_after_max; /* point and learning rate chosen on V: the paper's way */
+    pal_estimate_t corrected, paper; /* recoveries */
+} pal_summary_cell_t;
+
+typedef struct {
+    const char *sweep;
+    int32_t seeds;
+    int32_t held_out; /* most forget facts that a world's trials hold out */
+    int32_t trials[PAL_STATES];
+    pal_summary_cell_t *cells; /* in file order */
+    int32_t count;
+    pal_arena_t arena;
+} pal_summary_t;
+
+/* Build the cells from what the file holds now. PAL_EINVAL: columns that contradict
+ * each other; PAL_EIO, PAL_ENOMEM. On failure *summary is zeroed. */
+PAL_MUST_CHECK
+int pal_summary_create(const pal_store_t *store, pal_summary_t *summary,
+                       pal_error_t *err);
+void pal_summary_free(pal_summary_t *summary);
+
+/* The table, at most 110 columns wide but for long settings. PAL_EIO, PAL_ENOMEM. */
+PAL_MUST_CHECK
+int pal_summary_print(const pal_summary_t *summary, FILE *out, pal_error_t *err);
+
+/* Everything as one JSON object; what does not exist is null. PAL_EIO, PAL_ENOMEM. */
+PAL_MUST_CHECK
+int pal_summary_json(const pal_summary_t *summary, FILE *out, pal_error_t *err);
+
+#endif

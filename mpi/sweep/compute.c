@@ -1,0 +1,158 @@
+#include "sweep/compute.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "model/checkpoint.h"
+
+typedef struct {
+    pal_plan_t *plan;
+    const char *cache;
+    pal_lab_t *lab;
+    pal_layout_t *layout;    /* of the base held */
+    float *base, *unlearned; /* layout->count each */
+} pal_bench_t;
+
+static void drop_models(pal_bench_t *bench)
+{
+    free(bench->base);
+    free(bench->unlearned);
+    pal_layout_destroy(bench->layout);
+    bench->base = bench->unlearned = NULL;
+    bench->layout = NULL;
+}
+
+static void train_destroy(void *lab)
+{
+    pal_bench_t *bench = lab;
+
+    if (!bench)
+        return;
+    drop_models(bench);
+    pal_lab_destroy(bench->lab);
+    free(bench);
+}
+
+static int train_create(pal_plan_t *plan, const char *cache, const atomic_int *stop,
+                        void **lab, pal_error_t *err)
+{
+    pal_bench_t *bench = calloc(1, sizeof *bench);
+    int rc;
+
+    if (!bench)
+        return PAL_FAIL(err, PAL_ENOMEM, "a lab");
+    bench->plan = plan;
+    bench->cache = cache;
+    rc = pal_lab_create(stop, &bench->lab, err);
+    if (rc != PAL_OK) {
+        free(bench);
+        return rc;
+    }
+    *lab = bench;
+    return PAL_OK;
+}
+
+/* Room for a base of another shape and what is unlearned from it. */
+static int make_room(pal_bench_t *bench, int32_t row, pal_error_t *err)
+{
+    int rc;
+
+    drop_models(bench);
+    rc = pal_base_layout(pal_plan_ground(bench->plan, row),
+                         &bench->plan->bases[row].spec, &bench->layout, err);
+    if (rc != PAL_OK)
+        return rc;
+    bench->base = malloc((size_t)bench->layout->count * sizeof(float));
+    bench->unlearned = malloc((size_t)bench->layout->count * sizeof(float));
+    if (bench->base && bench->unlearned)
+        return PAL_OK;
+    rc = PAL_FAIL(err, PAL_ENOMEM, "two models of %lld weights",
+                  (long long)bench->layout->count);
+    drop_models(bench);
+    return rc;
+}
+
+static void cache_path(const pal_plan_t *plan, const char *cache, int32_t row,
+                       char *path, size_t n)
+{
+    char key[PAL_KEY_TEXT];
+
+    pal_key_text(plan->bases[row].key, key);
+    snprintf(path, n, "%s/%s.safetensors", cache, key);
+}
+
+static int train_base(void *lab, int32_t row, pal_model_result_t *result,
+                      pal_error_t *err)
+{
+    pal_bench_t *bench = lab;
+    const pal_plan_base_t *base = &bench->plan->bases[row];
+    const pal_ground_t *ground = pal_plan_ground(bench->plan, row);
+    char path[4096], key[PAL_KEY_TEXT];
+    int rc = make_room(bench, row, err);
+
+    if (rc == PAL_OK)
+        rc = pal_stage_base(bench->lab, ground, &base->spec, base->key, bench->base,
+                            result, err);
+    if (rc != PAL_OK)
+        return rc;
+    pal_key_text(base->key, key);
+    cache_path(bench->plan, bench->cache, row, path, sizeof path);
+    return pal_checkpoint_save(path, bench->layout, bench->base,
+                               ground->corpus.tokenizer, key, err);
+}
+
+static int train_load(void *lab, int32_t row, pal_error_t *err)
+{
+    pal_bench_t *bench = lab;
+    char path[4096], key[PAL_KEY_TEXT];
+    int rc = make_room(bench, row, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    pal_key_text(bench->plan->bases[row].key, key);
+    cache_path(bench->plan, bench->cache, row, path, sizeof path);
+    return pal_checkpoint_load(path, bench->layout, key, bench->base, err);
+}
+
+static int train_cached(const pal_plan_t *plan, const char *cache, int32_t row)
+{
+    char path[4096];
+
+    cache_path(plan, cache, row, path, sizeof path);
+    return access(path, R_OK) == 0;
+}
+
+static int train_unlearn(void *lab, int32_t row, pal_model_result_t *result,
+                         pal_error_t *err)
+{
+    pal_bench_t *bench = lab;
+    const pal_plan_unlearned_t *unlearned = &bench->plan->unlearned[row];
+
+    return pal_stage_unlearn(bench->lab, pal_plan_ground(bench->plan, unlearned->base),
+                             &bench->plan->bases[unlearned->base].spec, unlearned->spec,
+                             unlearned->key, bench->base, bench->unlearned, result,
+                             err);
+}
+
+static int train_trial(void *lab, int32_t row, pal_trial_result_t *result,
+                       pal_error_t *err)
+{
+    pal_bench_t *bench = lab;
+    const pal_plan_trial_t *trial = &bench->plan->trials[row];
+    int32_t base = bench->plan->unlearned[trial->unlearned].base;
+
+    return pal_stage_trial(bench->lab, pal_plan_ground(bench->plan, base),
+                           &bench->plan->bases[base].spec, trial->spec, trial->key,
+                           bench->unlearned, result, err);
+}
+
+const pal_compute_t pal_compute_train = {
+    .create = train_create,
+    .destroy = train_destroy,
+    .base = train_base,
+    .load = train_load,
+    .cached = train_cached,
+    .unlearn = train_unlearn,
+    .trial = train_trial,
+};
