@@ -12,7 +12,7 @@ mkdir -p "$1/slurm" "$1/plain" # a cache of base models each
 cd "$1"
 rm -rf slurm/* plain/* requeues.*.log
 
-"${login[@]}" sbatch --nodes=2 --ntasks-per-node=1 --time="${LIMIT:-3}" --job-name=requeues \
+"${login[@]}" sbatch --nodes=2 --ntasks-per-node=1 --time="${LIMIT:-4}" --job-name=requeues \
     "$root/slurm/sweep.sbatch" "$config" slurm/sweep.h5
 while [ -n "$("${login[@]}" squeue --noheader --name=requeues)" ]; do
     sleep 5
