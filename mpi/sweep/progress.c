@@ -1,7 +1,9 @@
 #include "sweep/progress.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,12 +22,30 @@ void pal_progress_time(double seconds, char *text, size_t n)
         snprintf(text, n, "%ld:%02ld", s / 60, s % 60);
 }
 
+/* Open MPI gives its ranks a pipe for stderr, whatever its own is. A rank beside mpirun
+ * can look at what its parent has. */
+static int on_terminal(void)
+{
+    char path[64];
+    int fd, terminal = isatty(STDERR_FILENO);
+
+    if (terminal || !getenv("OMPI_COMM_WORLD_RANK"))
+        return terminal;
+    snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)getppid(), STDERR_FILENO);
+    fd = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return 0;
+    terminal = isatty(fd);
+    close(fd);
+    return terminal;
+}
+
 void pal_progress_start(pal_progress_t *progress, int quiet, const char *name,
                         int32_t trials, int32_t done_before, double flops, double now)
 {
     memset(progress, 0, sizeof *progress);
     progress->out = quiet ? NULL : stderr;
-    progress->terminal = !quiet && isatty(fileno(stderr));
+    progress->terminal = !quiet && on_terminal();
     progress->name = name;
     progress->trials = trials;
     progress->done = progress->done_before = done_before;

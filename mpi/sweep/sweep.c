@@ -16,7 +16,7 @@
 
 enum { PATH_BYTES = 4096, HOSTS_BYTES = 256, EXIT_STOPPED = 75 };
 static const double LEASE = 30, PATIENCE = 10; /* s */
-static const long NAP = 200 * 1000;            /* ns */
+static const long NAP = 1000 * 1000;           /* ns */
 
 /* Set by a signal, or when rank 0 says stop; stages and threads look at it. */
 static atomic_int stop;
