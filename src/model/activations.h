@@ -25,7 +25,7 @@ typedef struct {
     float *mlp;                             /* (N, C) */
     float *seed_mlp;                        /* (N, C) */
     int mlp_seeded;
-} pal_block_t;
+} pal_activations_t;
 
 struct pal_pass {
     const pal_layout_t *layout; /* borrowed */
@@ -36,10 +36,10 @@ struct pal_pass {
     float *memory; /* owned; everything below points into it */
     int32_t token_capacity, row_capacity;
 
-    pal_block_t *blocks;   /* (L), owned */
-    float **residual;      /* (L + 1), owned: input of block l, last the output */
-    float **seed_residual; /* (L + 1), owned; likewise */
-    int *residual_seeded;  /* (L + 1), owned */
+    pal_activations_t *blocks; /* (L), owned */
+    float **residual;          /* (L + 1), owned: input of block l, last the output */
+    float **seed_residual;     /* (L + 1), owned; likewise */
+    int *residual_seeded;      /* (L + 1), owned */
     int logits_seeded;
 
     int32_t *positions, *targets;   /* (R) */

@@ -103,7 +103,7 @@ static int descend_mlp(const descent_t *d, int32_t layer)
     pal_pass_t *pass = d->pass;
     const pal_shape_t *shape = &pass->layout->shape;
     const int32_t n = pass->tokens, c = shape->width;
-    pal_block_t *block = &pass->blocks[layer];
+    pal_activations_t *block = &pass->blocks[layer];
     const float *dmlp = pass->dresidual;
 
     if (block->mlp_seeded) {
@@ -125,7 +125,7 @@ static int descend_attention(const descent_t *d, int32_t layer)
     pal_pass_t *pass = d->pass;
     const pal_shape_t *shape = &pass->layout->shape;
     const int32_t n = pass->tokens, c = shape->width, *offsets = pass->batch.offsets;
-    const pal_block_t *block = &pass->blocks[layer];
+    const pal_activations_t *block = &pass->blocks[layer];
 
     if (!descend_linear(d, PAL_ATTENTION_OUT, layer, pass->narrow, pass->dresidual,
                         block->attended))

@@ -108,7 +108,7 @@ static const float *slice(const pal_pass_t *pass, const float *weights,
 }
 
 /* Attention of one sequence; a branch is joined to its stem first. */
-static void attend(pal_pass_t *pass, const pal_block_t *block, int32_t b)
+static void attend(pal_pass_t *pass, const pal_activations_t *block, int32_t b)
 {
     const pal_shape_t *shape = &pass->layout->shape;
     const int32_t *offsets = pass->batch.offsets, c = shape->width;
@@ -133,7 +133,7 @@ static void forward_attention(pal_pass_t *pass, const float *weights, int32_t la
     const pal_shape_t *shape = &pass->layout->shape;
     const int32_t n = pass->tokens, c = shape->width;
     const float *norm = slice(pass, weights, PAL_ATTENTION_NORM, layer);
-    const pal_block_t *block = &pass->blocks[layer];
+    const pal_activations_t *block = &pass->blocks[layer];
 
     pal_norm_forward(block->attention_norm, block->attention_mean,
                      block->attention_rstd, pass->residual[layer], norm, norm + c, n,
@@ -155,7 +155,7 @@ static void forward_mlp(pal_pass_t *pass, const float *weights, int32_t layer)
     const pal_shape_t *shape = &pass->layout->shape;
     const int32_t n = pass->tokens, c = shape->width, f = shape->hidden;
     const float *norm = slice(pass, weights, PAL_MLP_NORM, layer);
-    const pal_block_t *block = &pass->blocks[layer];
+    const pal_activations_t *block = &pass->blocks[layer];
     float *output = pass->residual[layer + 1];
 
     pal_norm_forward(block->mlp_norm, block->mlp_mean, block->mlp_rstd, block->middle,

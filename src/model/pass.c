@@ -26,7 +26,7 @@ static float *cut(cutter_t *cutter, size_t rows, size_t cols)
     return array;
 }
 
-static void cut_block(pal_block_t *block, cutter_t *cutter, size_t n,
+static void cut_block(pal_activations_t *block, cutter_t *cutter, size_t n,
                       const pal_shape_t *shape)
 {
     const size_t c = (size_t)shape->width, f = (size_t)shape->hidden;
