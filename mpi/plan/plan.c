@@ -248,6 +248,19 @@ static int add_models(builder_t *builder, int32_t world, const pal_base_spec_t *
     return rc;
 }
 
+/* Rows on one base need not be neighbours: floors stand on the base taught nothing. */
+static void link_models(pal_plan_t *plan)
+{
+    for (int32_t b = 0; b < plan->base_count; b++)
+        plan->bases[b].models = -1;
+    for (int32_t u = plan->unlearned_count - 1; u >= 0; u--) {
+        pal_plan_base_t *base = &plan->bases[plan->unlearned[u].base];
+
+        plan->unlearned[u].next = base->models;
+        base->models = u;
+    }
+}
+
 static int add_trials(builder_t *builder)
 {
     pal_plan_t *plan = builder->plan;
@@ -296,7 +309,10 @@ static int add_all(builder_t *builder)
                 rc = add_models(builder, world, &grid->bases[b]);
         }
     }
-    return rc == PAL_OK ? add_trials(builder) : rc;
+    if (rc != PAL_OK)
+        return rc;
+    link_models(builder->plan);
+    return add_trials(builder);
 }
 
 static int set_attack_settings(builder_t *builder)

@@ -22,11 +22,13 @@ typedef struct {
     int32_t world;
     pal_key_t key;
     double flops;
+    int32_t models; /* the first unlearned row on it; its `next` leads to the others */
 } pal_plan_base_t;
 
 typedef struct {
     pal_unlearn_spec_t *spec; /* shared between rows */
     int32_t base;
+    int32_t next; /* row on the same base, after this one; -1 ends the list */
     pal_key_t key;
     double flops;
     int32_t first, trials; /* its trials are rows first .. first + trials - 1 */

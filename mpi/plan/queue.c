@@ -218,9 +218,9 @@ void pal_queue_base_ready(pal_queue_t *queue, int32_t base)
     if (work->work != CLOSED)
         queue->flops -= queue->plan->bases[base].flops;
     work->work = CLOSED;
-    for (int32_t i = 0; i < queue->plan->unlearned_count; i++)
-        if (queue->plan->unlearned[i].base == base)
-            offer(queue, i);
+    for (int32_t i = queue->plan->bases[base].models; i >= 0;
+         i = queue->plan->unlearned[i].next)
+        offer(queue, i);
 }
 
 void pal_queue_start(pal_queue_t *queue)

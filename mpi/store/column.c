@@ -32,13 +32,10 @@ static const char *attack_setting(pal_cell_t *c)
 static const char *base_setting(pal_cell_t *c)
 {
     const char *text, *end;
-    int32_t i = 0;
 
-    while (i < c->plan->unlearned_count && c->plan->unlearned[i].base != c->base_row)
-        i++;
-    if (i == c->plan->unlearned_count)
+    if (c->base->models < 0)
         return "";
-    text = pal_plan_setting(c->plan, i);
+    text = pal_plan_setting(c->plan, c->base->models);
     end = text ? strstr(text, " method=") : NULL;
     return end ? pal_arena_text(&c->plan->arena, text, (size_t)(end - text)) : text;
 }

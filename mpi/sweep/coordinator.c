@@ -144,9 +144,8 @@ static int fail_descendants(pal_coordinator_t *coordinator,
     if (!is_base)
         return fail_trials(coordinator, message->row, state, text, &message->where,
                            err);
-    for (int32_t i = 0; i < plan->unlearned_count && rc == PAL_OK; i++) {
-        if (plan->unlearned[i].base != message->row)
-            continue;
+    for (int32_t i = plan->bases[message->row].models; i >= 0 && rc == PAL_OK;
+         i = plan->unlearned[i].next) {
         rc = fail_row(coordinator, PAL_TABLE_UNLEARNED, i, state, text, &message->where,
                       err);
         if (rc == PAL_OK)

@@ -48,6 +48,21 @@ static void drop(made_t *made)
     pal_config_free(&made->config);
 }
 
+/* A base's list holds all its models and no other, in order. */
+static void assert_lists(const pal_plan_t *plan)
+{
+    int32_t listed = 0;
+
+    for (int32_t b = 0; b < plan->base_count; b++)
+        for (int32_t u = plan->bases[b].models, last = -1; u >= 0;
+             last = u, u = plan->unlearned[u].next) {
+            assert_in_range(u, last + 1, plan->unlearned_count - 1);
+            assert_int_equal(plan->unlearned[u].base, b);
+            listed++;
+        }
+    assert_int_equal(listed, plan->unlearned_count);
+}
+
 /* Every row stands on a row before it and no key occurs twice. */
 static void assert_sound(const pal_plan_t *plan)
 {
@@ -79,6 +94,7 @@ static void assert_sound(const pal_plan_t *plan)
     }
     assert_int_equal(next, plan->trial_count);
     pal_keymap_free(&keys);
+    assert_lists(plan);
 }
 
 static void the_example_is_planned(void **unused)
@@ -191,16 +207,19 @@ static void the_floor_is_shared(void **unused)
 {
     made_t made;
     const pal_plan_t *plan = &made.plan;
+    const pal_plan_unlearned_t *floor_row;
     int floors = 0;
 
     (void)unused;
-    make(HEAD "pretrain: {taught: [0, 0.5, 1]}\nunlearn: {method: gd}\n" ATTACK, &made);
+    make(HEAD "pretrain: {taught: [0.5, 0, 1]}\nunlearn: {method: gd}\n" ATTACK, &made);
     assert_sound(plan);
     assert_int_equal(plan->base_count, 3);
     for (int32_t u = 0; u < plan->unlearned_count; u++)
         if (strcmp(plan->unlearned[u].spec->id, "filtered") == 0) {
             floors++;
-            assert_true(plan->bases[plan->unlearned[u].base].spec.pretrain.taught == 0);
+            floor_row = &plan->unlearned[u];
+            assert_true(plan->bases[floor_row->base].spec.pretrain.taught == 0);
+            assert_true(floor_row->next > u + 1); /* rows of another base between */
         }
     assert_int_equal(floors, 1);
     assert_int_equal(plan->unlearned_count, 3 * 2 + 1);

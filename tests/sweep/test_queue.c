@@ -15,7 +15,8 @@ enum { BASES = 2, MODELS = 6, EACH = 4, TRIALS = MODELS * EACH };
 
 /* Two bases, the second the longer; three models on each, four trials on each of those.
  */
-static pal_plan_base_t bases[BASES] = {{.flops = 10}, {.flops = 30}};
+static pal_plan_base_t bases[BASES] = {{.flops = 10, .models = 0},
+                                       {.flops = 30, .models = 3}};
 static pal_plan_unlearned_t models[MODELS];
 static pal_plan_trial_t trials[TRIALS];
 static pal_plan_t plan = {.bases = bases,
@@ -29,8 +30,11 @@ static int setup(void **unused)
 {
     (void)unused;
     for (int32_t i = 0; i < MODELS; i++)
-        models[i] = (pal_plan_unlearned_t){
-            .base = i / 3, .flops = 5, .first = EACH * i, .trials = EACH};
+        models[i] = (pal_plan_unlearned_t){.base = i / 3,
+                                           .next = i % 3 == 2 ? -1 : i + 1,
+                                           .flops = 5,
+                                           .first = EACH * i,
+                                           .trials = EACH};
     for (int32_t i = 0; i < TRIALS; i++)
         trials[i] = (pal_plan_trial_t){.unlearned = i / EACH, .flops = 1 + i / EACH};
     return 0;
@@ -200,6 +204,74 @@ static void a_lost_rank_gives_back(void **unused)
     pal_queue_destroy(queue);
 }
 
+/* As when the floors of later bases stand on the first. */
+static void models_of_a_base_need_not_be_neighbours(void **unused)
+{
+    static pal_plan_base_t own_bases[] = {{.models = 0}, {.models = 1}};
+    static pal_plan_unlearned_t own_models[] = {{.base = 0, .next = 2, .flops = 4},
+                                                {.base = 1, .next = 3, .flops = 3},
+                                                {.base = 0, .next = -1, .flops = 2},
+                                                {.base = 1, .next = -1, .flops = 1}};
+    static const pal_plan_t own = {.bases = own_bases,
+                                   .unlearned = own_models,
+                                   .base_count = 2,
+                                   .unlearned_count = 4};
+    pal_queue_t *queue = NULL;
+
+    (void)unused;
+    assert_int_equal(pal_queue_create(&own, 1, &queue, NULL), PAL_OK);
+    for (int32_t i = 0; i < 4; i++)
+        pal_queue_add(queue, PAL_TABLE_UNLEARNED, i);
+    pal_queue_start(queue);
+    assert_job(queue, 0, 0, 0, -1, -1);
+    assert_job(queue, 0, 0, 1, -1, -1);
+    for (int32_t base = 1; base >= 0; base--) {
+        done_base(queue, base);
+        for (int32_t i = base; i < 4; i += 2) {
+            assert_job(queue, 0, 0, -1, i, -1);
+            pal_queue_close(queue, PAL_TABLE_UNLEARNED, i);
+        }
+        assert_none(queue, 0, 0);
+    }
+    assert_int_equal(pal_queue_left(queue), 0);
+    pal_queue_destroy(queue);
+}
+
+/* Looking at every model for every base would take most of an hour. */
+static void nearly_a_million_bases(void **unused)
+{
+    enum { MANY = 900000 };
+    pal_plan_t own = {.bases = calloc(MANY, sizeof *own.bases),
+                      .unlearned = calloc(MANY, sizeof *own.unlearned),
+                      .base_count = MANY,
+                      .unlearned_count = MANY};
+    pal_queue_t *queue = NULL;
+
+    (void)unused;
+    assert_true(own.bases && own.unlearned);
+    for (int32_t i = 0; i < MANY; i++) {
+        own.bases[i].models = i;
+        own.unlearned[i] = (pal_plan_unlearned_t){.base = i, .next = -1};
+    }
+    assert_int_equal(pal_queue_create(&own, 1, &queue, NULL), PAL_OK);
+    for (int32_t i = 0; i < MANY; i++) {
+        pal_queue_add(queue, PAL_TABLE_BASE, i);
+        pal_queue_add(queue, PAL_TABLE_UNLEARNED, i);
+    }
+    pal_queue_start(queue);
+    for (int32_t i = 0; i < MANY; i++)
+        assert_job(queue, 0, 0, i, -1, -1);
+    for (int32_t i = 0; i < MANY; i++) {
+        done_base(queue, i);
+        assert_job(queue, 0, 0, -1, i, -1);
+        pal_queue_close(queue, PAL_TABLE_UNLEARNED, i);
+    }
+    assert_int_equal(pal_queue_left(queue), 0);
+    pal_queue_destroy(queue);
+    free(own.bases);
+    free(own.unlearned);
+}
+
 /* Whatever is lost, every row is closed in the end, and none is given out in vain. */
 static void everything_is_done_once_nothing_is_lost_for_good(void **unused)
 {
@@ -255,6 +327,8 @@ int main(void)
         cmocka_unit_test(nobody_hoards_the_last_jobs),
         cmocka_unit_test(sharing_must_pay),
         cmocka_unit_test(a_lost_rank_gives_back),
+        cmocka_unit_test(models_of_a_base_need_not_be_neighbours),
+        cmocka_unit_test(nearly_a_million_bases),
         cmocka_unit_test(everything_is_done_once_nothing_is_lost_for_good),
     };
 
