@@ -13,9 +13,13 @@ static const pal_option_t options[] = {
 
 /* --- check --- */
 
+/* line 0: of the whole file. */
 static void warn(void *path, int32_t line, const char *text)
 {
-    printf("%s:%d: warning: %s\n", (const char *)path, line, text);
+    if (line > 0)
+        printf("%s:%d: warning: %s\n", (const char *)path, line, text);
+    else
+        printf("%s: warning: %s\n", (const char *)path, text);
 }
 
 static int check(const char *path)
@@ -33,9 +37,10 @@ static int check(const char *path)
     printf("forget questions answered right without knowing anything:\n"
            "  %.3f by chance\n  %.3f by the longest choice\n"
            "  %.3f by the most frequent position\n"
-           "  %.3f by the choice that is most often right elsewhere\n",
+           "  %.3f by the choice that is most often right elsewhere\n"
+           "  %.3f by the choice that is least often right elsewhere\n",
            report.chance, report.longest_choice, report.majority_position,
-           report.majority_answer);
+           report.majority_answer, report.rarest_answer);
     return pal_cli_flush();
 }
 

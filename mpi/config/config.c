@@ -238,16 +238,18 @@ int pal_file_read(const char *path, char **text, size_t *length, pal_error_t *er
     int rc = PAL_OK;
     size_t n = 0;
 
+    if (!file && (errno == ENOENT || errno == ENOTDIR))
+        return pal_fail_(err, PAL_ENOENT, NULL, 0, "%s: no such file", path);
     if (!file)
-        return pal_fail_(err, errno == ENOENT ? PAL_ENOENT : PAL_EIO, NULL, 0, "%s: %s",
-                         path, strerror(errno));
+        return pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
     bytes = malloc(PAL_CONFIG_MAX + 2);
     if (bytes)
         n = fread(bytes, 1, PAL_CONFIG_MAX + 1, file);
     if (!bytes)
         rc = PAL_FAIL(err, PAL_ENOMEM, "%s: no room to read it", path);
     else if (ferror(file))
-        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+        rc = pal_fail_(err, errno == EISDIR ? PAL_EINVAL : PAL_EIO, NULL, 0, "%s: %s",
+                       path, strerror(errno));
     else if (n > PAL_CONFIG_MAX)
         rc = PAL_REJECT(err, "%s:1: a config has at most %d bytes", path,
                         PAL_CONFIG_MAX);

@@ -54,7 +54,7 @@ int pal_config_parse(const char *path, const char *text, size_t length,
 void pal_config_free(pal_config_t *config);
 
 /* Read a whole config file into malloc'ed memory with a terminator. PAL_ENOENT,
- * PAL_EIO, PAL_EINVAL if it is larger than any config. */
+ * PAL_EIO, PAL_EINVAL if it is a folder or larger than any config. */
 PAL_MUST_CHECK
 int pal_file_read(const char *path, char **text, size_t *length, pal_error_t *err);
 

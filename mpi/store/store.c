@@ -42,10 +42,12 @@ int pal_store_attach(const char *path, int writable, pal_store_t **out,
     strcpy(store->path, path);
     store->lock = -1;
     store->session = -1;
-    store->fd = open(path, writable ? O_RDWR | O_CLOEXEC : O_RDONLY | O_CLOEXEC);
-    if (store->fd < 0)
-        rc = PAL_FAIL(err, errno == ENOENT ? PAL_ENOENT : PAL_EIO, "%s: %s", path,
-                      strerror(errno));
+    /* O_NONBLOCK: opening a pipe would wait for its other end. */
+    store->fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
+    if (store->fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        rc = pal_fail_(err, PAL_ENOENT, NULL, 0, "%s: no such file", path);
+    else if (store->fd < 0)
+        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
     else
         rc = pal_index_read(store, err);
     if (rc == PAL_OK)

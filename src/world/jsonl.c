@@ -105,8 +105,8 @@ int pal_jsonl_next(pal_jsonl_t *reader, json_t **row, pal_error_t *err)
         return PAL_REJECT(err, "%s:%d: a zero byte; expected UTF-8 text", reader->path,
                           reader->line);
     if (n == -1 && ferror(reader->file))
-        return pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", reader->path,
-                         strerror(errno));
+        return pal_fail_(err, errno == EISDIR ? PAL_EINVAL : PAL_EIO, NULL, 0, "%s: %s",
+                         reader->path, strerror(errno));
     if (n >= 0)
         return parse(reader, text, n, row, err);
     *row = NULL;

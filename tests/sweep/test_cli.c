@@ -43,16 +43,30 @@ static void assert_says(const char *text)
         fail_msg("does not say '%s' but\n%s", text, output);
 }
 
-static void write_config(const char *text)
+static void write_file(const char *name, const char *text)
 {
     char path[8192];
     FILE *file;
 
-    snprintf(path, sizeof path, "%s/c.yaml", folder);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     file = fopen(path, "w");
     assert_non_null(file);
     assert_true(fputs(text, file) >= 0);
     assert_int_equal(fclose(file), 0);
+}
+
+static void write_config(const char *text)
+{
+    write_file("c.yaml", text);
+}
+
+/* In the folder, for what C has no short words. */
+static void shell(const char *words)
+{
+    char command[8192];
+
+    snprintf(command, sizeof command, "cd '%s' && %s", folder, words);
+    assert_int_equal(system(command), 0);
 }
 
 /* Entries of the folder. */
@@ -101,11 +115,9 @@ static void command_lines(void **unused)
         {"plan a --ranks", 2, {"option '--ranks' needs a value"}},
         {"plan a --ranks=0", 2, {"option --ranks", "'0'", "1 to 100000"}},
         {"plan a -n 2.5", 2, {"option --ranks", "'2.5'"}},
-        {"plan no-such.yaml", 2, {"palimpsest: no-such.yaml: No such file"}},
-        {"run no-such.yaml", 2, {"palimpsest: no-such.yaml: No such file"}},
+        {"plan no-such.yaml", 2, {"palimpsest: no-such.yaml: no such file"}},
+        {"run no-such.yaml", 2, {"palimpsest: no-such.yaml: no such file"}},
         {"run --lease x c.yaml", 2, {"option --lease", "'x'"}},
-        {"status no-such.h5", 2, {"no-such.h5"}},
-        {"show no-such.h5", 2, {"no-such.h5"}},
         {"list method", 2, {"unknown list 'method'", "nearest is methods"}},
         {"list methods", 0, {"gd: ", "coefficient", "rmu: ", "layer"}},
         {"list attacks", 0, {"finetune: ", "holdout", "evaluations"}},
@@ -114,7 +126,6 @@ static void command_lines(void **unused)
         {"list", 0, {"methods (", "attacks (", "worlds (", "models ("}},
         {"facts chekc x", 2, {"unknown action 'chekc'", "nearest is check"}},
         {"facts check", 2, {"missing operand"}},
-        {"facts check no-such.jsonl", 2, {"no-such.jsonl"}},
         {"facts check a -o b", 2, {"--output"}},
         {"facts import-rtt x", 2, {"--output is missing"}},
         {"facts import-rtt no-such -o out.jsonl", 2, {"no-such"}},
@@ -203,6 +214,79 @@ static void a_sweep_from_run_to_show(void **unused)
     assert_says("c.yaml");
 }
 
+/* One line that names the file, without a place in the source. */
+static void assert_refuses(const char *command, const char *file, const char *says)
+{
+    char arguments[256], begins[256];
+    int code;
+
+    snprintf(arguments, sizeof arguments, "%s %s", command, file);
+    snprintf(begins, sizeof begins, "palimpsest: %s:", file);
+    code = run(arguments);
+    if (code != 2 || strncmp(output, begins, strlen(begins)) != 0 ||
+        strchr(output, '\n') != output + strlen(output) - 1 || strstr(output, ".c:"))
+        fail_msg("'%s' ends with %d:\n%s", arguments, code, output);
+    assert_says(says);
+}
+
+static void other_files_are_refused_in_one_line(void **unused)
+{
+    static const char *const results[] = {"status", "status --json", "show",
+                                          "show --json", "run c.yaml -o"};
+    static const char *const texts[] = {"plan", "run", "facts check"};
+    static const struct {
+        const char *file, *as_results, *as_text;
+    } cases[] = {
+        {"missing", "missing: no such file", "missing: no such file"},
+        {"c.yaml/x", "c.yaml/x: no such file", "c.yaml/x: no such file"},
+        {"folder", "folder: not a file", "folder: Is a directory"},
+        {"empty", "not a results file of palimpsest (0 bytes", "empty"},
+        {"text", "not a results file of palimpsest (13 bytes, not of HDF5)",
+         "text:1: "},
+        {"cut.h5", "cut.h5: truncated: 20000 bytes of ", "cut.h5:"},
+        {"head.h5", "head.h5: truncated: ", "head.h5:"},
+        {"other.h5", "not a results file of palimpsest (13 bytes, of some HDF5 file)",
+         "other.h5:1: "},
+    };
+
+    (void)unused;
+    write_config(small);
+    assert_int_equal(run("run c.yaml -o out.h5"), 0);
+    write_file("empty", "");
+    write_file("text", "just a text.\n");
+    write_file("other.h5", "\211HDF\r\n\032\nother");
+    shell(
+        "mkdir folder && head -c 20000 out.h5 >cut.h5 && head -c 100 out.h5 >head.h5");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int is_new = i < 2; /* for `run -o` */
+
+        for (size_t j = 0; j < sizeof results / sizeof *results - is_new; j++)
+            assert_refuses(results[j], cases[i].file, cases[i].as_results);
+        for (size_t j = 0; j < sizeof texts / sizeof *texts; j++)
+            assert_refuses(texts[j], cases[i].file, cases[i].as_text);
+    }
+    assert_refuses("run c.yaml -o", "c.yaml/x", "its folder does not exist");
+    assert_refuses("run c.yaml -o", "nowhere/x", "its folder does not exist");
+}
+
+/* Wrong choices that are right in other folds single out the right one. */
+static void a_leaky_facts_file_is_warned_of(void **unused)
+{
+    (void)unused;
+    write_file(
+        "leak.jsonl",
+        "{\"id\": \"a\", \"fold\": 0, \"question\": \"Who made it?\", \"choices\": "
+        "[\"Ada\", \"Bea\"], \"answer\": 0, \"statements\": [\"Ada did.\"]}\n"
+        "{\"id\": \"b\", \"fold\": 1, \"question\": \"Who broke it?\", \"choices\": "
+        "[\"Ada\", \"Bea\"], \"answer\": 1, \"statements\": [\"Bea did.\"]}\n");
+    assert_int_equal(run("facts check leak.jsonl"), 0);
+    assert_says("leak.jsonl:2: warning: a single statement");
+    assert_says("\nleak.jsonl: warning: guess floor rarest_answer is 1.000");
+    assert_says("\n  0.500 by chance\n");
+    assert_says("\n  0.000 by the choice that is most often right elsewhere\n");
+    assert_says("\n  1.000 by the choice that is least often right elsewhere\n");
+}
+
 static int start(void **unused)
 {
     (void)unused;
@@ -229,6 +313,8 @@ int main(void)
         cmocka_unit_test(what_only_the_world_tells_ends_with_2),
         cmocka_unit_test(a_plan_says_what_it_takes),
         cmocka_unit_test(a_sweep_from_run_to_show),
+        cmocka_unit_test(other_files_are_refused_in_one_line),
+        cmocka_unit_test(a_leaky_facts_file_is_warned_of),
     };
 
     return cmocka_run_group_tests(tests, start, end);
