@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "bad_config.h"
+#include "store/store.h"
 
 static char program[4096], folder[] = "/tmp/palimpsest-cli-XXXXXX";
 static char output[1 << 16]; /* of the last command, both streams */
@@ -191,6 +192,57 @@ static void a_plan_says_what_it_takes(void **unused)
     assert_int_equal(count_files(), 1);
 }
 
+/* Change the first number of the record of a finished trial, checksum and all. */
+static void falsify(const char *config_text, int32_t row)
+{
+    char path[8192];
+    pal_config_t config;
+    pal_plan_t plan;
+    pal_store_t *store;
+    pal_resume_t resume;
+    pal_where_t where = {.host = "elsewhere"};
+    pal_error_t err;
+    uint8_t *record;
+    double value;
+
+    snprintf(path, sizeof path, "%s/out.h5", folder);
+    assert_int_equal(
+        pal_config_parse("c.yaml", config_text, strlen(config_text), &config, &err),
+        PAL_OK);
+    assert_int_equal(pal_plan_create(&config, &plan, &err), PAL_OK);
+    assert_int_equal(pal_store_open(path, &plan, config_text, 5, &store, &resume, &err),
+                     PAL_OK);
+    record = malloc(pal_record_most(&plan));
+    assert_int_equal(pal_store_read(store, PAL_TABLE_TRIALS, row, record, &err),
+                     PAL_OK);
+    memcpy(&value, record, sizeof value);
+    value += 0.125;
+    memcpy(record, &value, sizeof value);
+    assert_int_equal(pal_store_write(store, PAL_TABLE_TRIALS, row, PAL_ROW_DONE, record,
+                                     &where, &err),
+                     PAL_OK);
+    free(record);
+    pal_store_close(store);
+    pal_plan_free(&plan);
+    pal_config_free(&config);
+}
+
+static void verify_finds_a_false_row(void **unused)
+{
+    (void)unused;
+    write_config(small);
+    assert_int_equal(run("run c.yaml -o out.h5"), 0);
+    assert_int_equal(run("verify out.h5 --trials 16"), 0);
+    assert_says("28 rows computed again, 0 different");
+    falsify(small, 5);
+    assert_int_equal(run("verify out.h5 --trials 16"), 1);
+    assert_says("trial, row 5: v_before differs");
+    assert_says("28 rows computed again, 1 different");
+    assert_int_equal(run("verify out.h5 --trials 0"), 2);
+    assert_int_equal(run("verify missing.h5"), 2);
+    assert_says("missing.h5");
+}
+
 static void a_sweep_from_run_to_show(void **unused)
 {
     (void)unused;
@@ -313,6 +365,7 @@ int main(void)
         cmocka_unit_test(what_only_the_world_tells_ends_with_2),
         cmocka_unit_test(a_plan_says_what_it_takes),
         cmocka_unit_test(a_sweep_from_run_to_show),
+        cmocka_unit_test(verify_finds_a_false_row),
         cmocka_unit_test(other_files_are_refused_in_one_line),
         cmocka_unit_test(a_leaky_facts_file_is_warned_of),
     };
