@@ -68,15 +68,35 @@ static int put_tensor(json_t *header, const pal_slice_t *slice)
                                          "shape", shape, "data_offsets", begin, end));
 }
 
+/* Of the values in slice order, wherever the tensors lie in the file. */
+static void digest_add(pal_hash_t *hash, const pal_slice_t *slice, const void *values)
+{
+    pal_hash_add(hash, values, (size_t)slice->size * sizeof(float));
+}
+
+static int put_digest(json_t *metadata, const pal_layout_t *layout,
+                      const float *weights)
+{
+    char text[PAL_KEY_TEXT];
+    pal_hash_t hash;
+
+    pal_hash_begin(&hash);
+    for (int32_t i = 0; i < layout->slice_count; i++)
+        digest_add(&hash, &layout->slices[i], weights + layout->slices[i].offset);
+    pal_key_text(pal_hash_end(&hash), text);
+    return put_text(metadata, "digest", text);
+}
+
 /* The header's text, malloc'ed, or NULL when memory is out. */
-static char *header_text(const pal_layout_t *layout, const char *tokenizer,
-                         const char *note)
+static char *header_text(const pal_layout_t *layout, const float *weights,
+                         const char *tokenizer, const char *note)
 {
     json_t *header = json_object(), *metadata = json_object();
     int rc = json_object_set_new(header, "__metadata__", metadata);
     char *text = NULL;
 
     rc |= put_shape(metadata, &layout->shape);
+    rc |= put_digest(metadata, layout, weights);
     if (tokenizer)
         rc |= put_text(metadata, "tokenizer", tokenizer);
     if (note)
@@ -156,7 +176,7 @@ int pal_checkpoint_save(const char *path, const pal_layout_t *layout,
         rc = pal_tokenizer_save(tokenizer, &words, err);
     if (rc != PAL_OK)
         return rc;
-    header = header_text(layout, words, note);
+    header = header_text(layout, weights, words, note);
     if (header)
         rc = write_file(path, header, layout, weights, err);
     else
@@ -381,6 +401,28 @@ static int check_cover(const reader_t *r, const extent_t *extents, size_t n)
     return rc;
 }
 
+/* Damage to the values shows nowhere else: any bytes are some weights. */
+static int check_digest(const reader_t *r, const pal_layout_t *layout,
+                        const extent_t *extents, const char *data)
+{
+    const json_t *metadata = json_object_get(r->header, "__metadata__");
+    const char *expected = json_string_value(json_object_get(metadata, "digest"));
+    char found[PAL_KEY_TEXT];
+    pal_hash_t hash;
+
+    if (!expected)
+        return PAL_REJECT(r->err, "%s: its metadata have no digest", r->path);
+    pal_hash_begin(&hash);
+    for (int32_t i = 0; i < layout->slice_count; i++)
+        digest_add(&hash, &layout->slices[i], data + extents[i].begin);
+    pal_key_text(pal_hash_end(&hash), found);
+    if (strcmp(found, expected) != 0)
+        return PAL_REJECT(r->err,
+                          "%s: its weights are damaged: digest %s, expected %.40s",
+                          r->path, found, expected);
+    return PAL_OK;
+}
+
 static int read_data(const reader_t *r, const pal_layout_t *layout,
                      const extent_t *extents, float *weights)
 {
@@ -391,6 +433,8 @@ static int read_data(const reader_t *r, const pal_layout_t *layout,
         return PAL_FAIL(r->err, PAL_ENOMEM, "%s: no memory for %zu bytes", r->path,
                         r->data_bytes);
     rc = read_all(r, data, r->data_bytes);
+    if (rc == PAL_OK)
+        rc = check_digest(r, layout, extents, data);
     for (int32_t i = 0; rc == PAL_OK && i < layout->slice_count; i++)
         memcpy(weights + layout->slices[i].offset, data + extents[i].begin,
                extents[i].end - extents[i].begin);

@@ -137,7 +137,7 @@ static void order_in_the_file_is_free(void **state)
     const pal_slice_t *a = pal_layout_slice(s->layout, PAL_ATTENTION_OUT_BIAS, 0);
     const pal_slice_t *b = pal_layout_slice(s->layout, PAL_MLP_DOWN_BIAS, 0);
     float *loaded = calloc(s->count, sizeof *loaded);
-    char at_a[40], at_b[40];
+    char at_a[40], at_b[40], *data;
     content_t c;
 
     assert_non_null(loaded);
@@ -150,12 +150,30 @@ static void order_in_the_file_is_free(void **state)
     edit(&c, at_a, "[here]");
     edit(&c, at_b, at_a);
     edit(&c, "[here]", at_b);
+    data = c.bytes + 8 + get_length(&c);
+    memcpy(data + a->offset * 4, s->weights + b->offset, sizeof(float[12]));
+    memcpy(data + b->offset * 4, s->weights + a->offset, sizeof(float[12]));
     write_content(&c);
     assert_int_equal(pal_checkpoint_load(path, s->layout, NULL, loaded, &s->err),
                      PAL_OK);
-    assert_memory_equal(loaded + a->offset, s->weights + b->offset, sizeof(float[12]));
-    assert_memory_equal(loaded + b->offset, s->weights + a->offset, sizeof(float[12]));
+    assert_memory_equal(loaded, s->weights, s->count * sizeof *loaded);
     free(loaded);
+}
+
+/* One flipped bit among the weights. */
+static void damaged_weights_are_refused(void **state)
+{
+    sample_t *s = *state;
+    content_t c;
+
+    save(s);
+    read_content(&c);
+    for (size_t at = 8 + get_length(&c); at < c.n; at += 997) {
+        c.bytes[at] ^= 4;
+        write_content(&c);
+        assert_refused(s, "key 1", PAL_EINVAL, "its weights are damaged");
+        c.bytes[at] ^= 4;
+    }
 }
 
 static void edited_headers_are_refused(void **state)
@@ -317,10 +335,11 @@ static int clean(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_was_saved_comes_back),   TEST(file_is_safetensors),
-        TEST(order_in_the_file_is_free),   TEST(edited_headers_are_refused),
-        TEST(truncated_files_are_refused), TEST(wrong_lengths_are_refused),
-        TEST(things_that_are_no_files),    TEST(a_full_disk_is_an_error),
+        TEST(what_was_saved_comes_back),  TEST(file_is_safetensors),
+        TEST(order_in_the_file_is_free),  TEST(damaged_weights_are_refused),
+        TEST(edited_headers_are_refused), TEST(truncated_files_are_refused),
+        TEST(wrong_lengths_are_refused),  TEST(things_that_are_no_files),
+        TEST(a_full_disk_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, clean, clean);
