@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "config/block.h"
 
 const pal_param_t pal_seed_params[] = {
@@ -233,23 +234,20 @@ void pal_config_free(pal_config_t *config)
 
 int pal_file_read(const char *path, char **text, size_t *length, pal_error_t *err)
 {
-    FILE *file = fopen(path, "rb");
+    FILE *file;
     char *bytes = NULL;
-    int rc = PAL_OK;
     size_t n = 0;
+    int rc = pal_file_open(path, &file, err);
 
-    if (!file && (errno == ENOENT || errno == ENOTDIR))
-        return pal_fail_(err, PAL_ENOENT, NULL, 0, "%s: no such file", path);
-    if (!file)
-        return pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+    if (rc != PAL_OK)
+        return rc;
     bytes = malloc(PAL_CONFIG_MAX + 2);
     if (bytes)
         n = fread(bytes, 1, PAL_CONFIG_MAX + 1, file);
     if (!bytes)
         rc = PAL_FAIL(err, PAL_ENOMEM, "%s: no room to read it", path);
     else if (ferror(file))
-        rc = pal_fail_(err, errno == EISDIR ? PAL_EINVAL : PAL_EIO, NULL, 0, "%s: %s",
-                       path, strerror(errno));
+        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
     else if (n > PAL_CONFIG_MAX)
         rc = PAL_REJECT(err, "%s:1: a config has at most %d bytes", path,
                         PAL_CONFIG_MAX);

@@ -5,15 +5,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 int pal_jsonl_open(const char *path, pal_jsonl_t *reader, pal_error_t *err)
 {
-    FILE *file = fopen(path, "r");
+    FILE *file;
     char *buffer;
+    int rc = pal_file_open(path, &file, err);
 
-    if (!file && (errno == ENOENT || errno == ENOTDIR))
-        return pal_fail_(err, PAL_ENOENT, NULL, 0, "%s: no such file", path);
-    if (!file)
-        return pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+    if (rc != PAL_OK)
+        return rc;
     buffer = malloc(PAL_LINE_MAX + 1);
     if (!buffer) {
         fclose(file);
