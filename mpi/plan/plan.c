@@ -208,6 +208,11 @@ static int add_unlearned(builder_t *builder, int32_t base, int32_t entry,
         .spec = spec, .base = base, .flops = class->unlearn[entry]};
     int rc;
 
+    rc = pal_unlearn_fits(pal_plan_ground(plan, base), &plan->bases[base].spec, spec,
+                          builder->err);
+    if (rc != PAL_OK)
+        return pal_context(builder->err, rc, "%s:%d", builder->config->path,
+                           builder->grid.unlearn[entry].line);
     row.key = pal_unlearn_key(plan->bases[base].key, spec);
     if (pal_keymap_find(&builder->unlearned, row.key) >= 0)
         return PAL_OK;

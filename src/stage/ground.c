@@ -100,6 +100,18 @@ int pal_unlearn_check(const pal_ground_t *ground, const pal_unlearn_spec_t *spec
     return PAL_OK;
 }
 
+int pal_unlearn_fits(const pal_ground_t *ground, const pal_base_spec_t *base,
+                     const pal_unlearn_spec_t *spec, pal_error_t *err)
+{
+    pal_shape_t shape;
+    int rc;
+
+    if (!spec->method->check)
+        return PAL_OK;
+    rc = pal_base_shape(ground, base, &shape, err);
+    return rc == PAL_OK ? spec->method->check(spec->state, &shape, err) : rc;
+}
+
 int pal_attack_check(const pal_ground_t *ground, const pal_attack_spec_t *spec,
                      pal_error_t *err)
 {

@@ -41,6 +41,10 @@ int pal_base_layout(const pal_ground_t *ground, const pal_base_spec_t *spec,
 PAL_MUST_CHECK
 int pal_unlearn_check(const pal_ground_t *ground, const pal_unlearn_spec_t *spec,
                       pal_error_t *err);
+/* The same for what depends on the model: the method's own check. */
+PAL_MUST_CHECK
+int pal_unlearn_fits(const pal_ground_t *ground, const pal_base_spec_t *base,
+                     const pal_unlearn_spec_t *spec, pal_error_t *err);
 PAL_MUST_CHECK
 int pal_attack_check(const pal_ground_t *ground, const pal_attack_spec_t *spec,
                      pal_error_t *err);

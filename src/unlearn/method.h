@@ -50,6 +50,10 @@ typedef struct {
     size_t state_size;         /* bytes, parameters included, <= PAL_STATE_MAX */
     double cost; /* of a step, in training steps on one batch; 0 means 2 */
 
+    /* Optional. PAL_EINVAL if the parameters do not fit a model of this shape: the message
+     * says which, its value and what was expected. */
+    int (*check)(const void *state, const pal_shape_t *shape, pal_error_t *err);
+
     /* Optional. 1 if the method trains this slice. Default: every slice. */
     int (*trains)(const void *state, const pal_layout_t *layout,
                   const pal_slice_t *slice);

@@ -64,16 +64,23 @@ static int trains(const void *p, const pal_layout_t *layout, const pal_slice_t *
     return slice->kind == PAL_MLP_DOWN;
 }
 
+static int check(const void *p, const pal_shape_t *shape, pal_error_t *err)
+{
+    const struct state *state = p;
+
+    if (state->layer >= shape->layers)
+        return PAL_REJECT(err, "rmu: layer %lld, but the model has blocks 0 to %d",
+                          (long long)state->layer, shape->layers - 1);
+    return PAL_OK;
+}
+
 static int begin(void *p, pal_unlearning_t *run, pal_error_t *err)
 {
     struct state *state = p;
-    int32_t width = run->layout->shape.width, layers = run->layout->shape.layers;
+    int32_t width = run->layout->shape.width;
     double square = 0;
     pal_rng_t rng;
 
-    if (state->layer >= layers)
-        return PAL_REJECT(err, "rmu: layer %lld, but the model has blocks 0 to %d",
-                          (long long)state->layer, layers - 1);
     state->target = malloc((size_t)width * sizeof(float));
     if (!state->target)
         return PAL_FAIL(err, PAL_ENOMEM, "rmu: target of width %d", width);
@@ -160,6 +167,7 @@ const pal_method_t pal_method_rmu = {
     .params = params,
     .state_size = sizeof(struct state),
     .cost = 1, /* half of the blocks: two passes with gradient and one without */
+    .check = check,
     .trains = trains,
     .begin = begin,
     .step = step,

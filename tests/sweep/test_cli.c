@@ -171,6 +171,15 @@ static void what_only_the_world_tells_ends_with_2(void **unused)
         assert_says("c.yaml:5: holdout 3");
         assert_int_equal(count_files(), 1);
     }
+    write_config("sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
+                 "unlearn:\n  method: rmu\n  layer: [1, 900]\n"
+                 "attack: {kind: finetune}\n");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(run(i ? "run c.yaml" : "plan c.yaml"), 2);
+        assert_says("c.yaml:");
+        assert_says("rmu: layer 900, but the model has blocks 0 to 1");
+        assert_int_equal(count_files(), 1);
+    }
 }
 
 static void a_plan_says_what_it_takes(void **unused)
@@ -291,7 +300,7 @@ static void other_files_are_refused_in_one_line(void **unused)
     } cases[] = {
         {"missing", "missing: no such file", "missing: no such file"},
         {"c.yaml/x", "c.yaml/x: no such file", "c.yaml/x: no such file"},
-        {"folder", "folder: not a file", "folder: Is a directory"},
+        {"folder", "folder: not a file", "folder: not a file but a folder"},
         {"empty", "not a results file of palimpsest (0 bytes", "empty"},
         {"text", "not a results file of palimpsest (13 bytes, not of HDF5)",
          "text:1: "},
