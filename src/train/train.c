@@ -163,5 +163,7 @@ int pal_train(pal_trainer_t *trainer, const pal_training_t *training, float *wei
         if (rc == PAL_OK && is_due(training, step))
             rc = training->watch(training->ctx, step + 1, weights, *loss, err);
     }
+    if (rc == PAL_OK && !isfinite(pal_norm_squared(weights, trainer->layout->count)))
+        rc = PAL_FAIL(err, PAL_EDIVERGE, "a weight is not finite after the last step");
     return rc;
 }
