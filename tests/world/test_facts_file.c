@@ -129,6 +129,8 @@ static const struct {
      "key 'choices[1]': expected a text, found a number"},
     {WITH("[\"x\", \"\"]", "0", "[\"s\"]"), "key 'choices[1]': the text is empty"},
     {WITH("[\"x\", \"y\", \"x\"]", "0", "[\"s\"]"), "key 'choices': 'x' occurs twice"},
+    {WITH("[\"x\", \"x.\"]", "0", "[\"s\"]"), "key 'choices': 'x.' occurs twice"},
+    {WITH("[\"x y\", \"x\\ny\"]", "0", "[\"s\"]"), "occurs twice"},
     {WITH("[\"x\", \"y\"]", "2", "[\"s\"]"), "key 'answer': 2 is outside 0 to 1"},
     {WITH("[\"x\", \"y\"]", "-1", "[\"s\"]"), "key 'answer': -1 is outside 0 to 1"},
     {WITH("[\"x\", \"y\"]", "1.0", "[\"s\"]"),
