@@ -112,15 +112,15 @@ class Finished(Case):
 
 class Parts(Case):
     def test_sections_by_size(self):
-        results = self.load(sizes=("nano", "tiny"))
+        results = self.load(sizes=("nano", "micro"))
         sections = results.sections()
-        self.assertEqual([s.label for s in sections], ["size=nano", "size=tiny"])
+        self.assertEqual([s.label for s in sections], ["size=nano", "size=micro"])
         for section in sections:
             self.assertEqual({section.floor.model, section.ceiling.model}
                              | {c.model for c in section.cells}, {section.cells[0].model})
 
     def test_taught_has_its_own_ceiling_and_one_floor(self):
-        models = (("none", np.nan), ("filtered", np.nan), ("gd", 0.3))
+        models = (("none", None), ("filtered", None), ("gd", 0.3))
         results = self.load(taught=(0.0, 0.5, 1.0), models=models)
         sections = results.sections()
         self.assertEqual([s.label for s in sections], ["taught=0", "taught=0.5", "taught=1"])
@@ -151,7 +151,7 @@ class Parts(Case):
         self.assertEqual(cell.paper().seeds, 3)
 
     def test_no_floor(self):
-        results = self.load(models=(("none", np.nan), ("gd", 1.0)))
+        results = self.load(models=(("none", None), ("gd", 1.0)))
         cell = self.cell(results, "gd", 1.0)
         self.assertEqual(cell.corrected().reason, "no floor")
         self.assertFalse(np.isnan(cell.paper().value))

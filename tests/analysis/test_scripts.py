@@ -14,7 +14,7 @@ import made
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "analysis")
 CALIBRATION = dict(taught=(0.0, 0.5, 1.0),
-                   models=(("none", np.nan), ("filtered", np.nan), ("gd", 0.3)))
+                   models=(("none", None), ("filtered", None), ("gd", 0.3)))
 FIGURES = {"coefficient": {}, "calibration": CALIBRATION}
 
 
@@ -56,7 +56,7 @@ class Scripts(unittest.TestCase):
                 os.remove(out)
 
     def test_coefficient_with_sizes(self):
-        made.make(self.path, sizes=("nano", "tiny"), seeds=(0,))
+        made.make(self.path, sizes=("nano", "micro"), seeds=(0,))
         run = script("coefficient", self.path, "-o", self.at("out.png"))
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         self.assertTrue(is_picture(self.at("out.png")))
@@ -109,7 +109,7 @@ class Scripts(unittest.TestCase):
             self.assertFalse(os.path.exists(self.at("out")))
 
     def test_what_cannot_be_drawn(self):
-        made.make(self.path, models=(("none", np.nan), ("filtered", np.nan)))
+        made.make(self.path, models=(("none", None), ("filtered", None)))
         self.assert_refused("coefficient", "only controls", self.path, "-o", self.at("a.png"))
         self.assert_refused("calibration", "one value only", self.path, "-o",
                             self.at("a.png"))

@@ -1,7 +1,7 @@
 """`palimpsest show FILE --json` and results.py say the same of the same file.
 
 Values agree to rounding; intervals within the noise of 2,000 resamples, as the two draw
-different random numbers. Usage: test_show.py PALIMPSEST
+different random numbers. Usage: test_show.py PALIMPSEST SWEEP_SIM
 """
 
 import json
@@ -17,23 +17,24 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "analysis
 import made
 import results as res
 
-PALIMPSEST = sys.argv[1]
 ROLES = ("unlearns", "ceiling", "floor")
 CALIBRATION = dict(taught=(0.0, 0.5, 1.0),
-                   models=(("none", np.nan), ("filtered", np.nan), ("gd", 0.3)))
+                   models=(("none", None), ("filtered", None), ("gd", 0.3)))
 KINDS = {
     "finished": {},
     "running": dict(state=lambda i, row: (1, 1, 0, 1, 2, 3, 1)[i % 7]),
     "one seed": dict(seeds=(7,)),
-    "two sizes": dict(sizes=("nano", "tiny"), seeds=(0, 1)),
+    "two sizes": dict(sizes=("nano", "micro"), seeds=(0, 1)),
     "calibration": CALIBRATION,
     "no controls": dict(models=(("gd", 0.3), ("rmu", 1.0))),
     "pending": dict(state=lambda i, row: 0),
+    "variants": dict(unlearn_steps=(100, 200), seeds=(0, 1),
+                     models=(("none", None), ("filtered", None), ("gd", 0.3))),
 }
 
 
 def show(path, *options):
-    return subprocess.run([PALIMPSEST, "show", path, *options], capture_output=True,
+    return subprocess.run([made.PALIMPSEST, "show", path, *options], capture_output=True,
                           text=True)
 
 
@@ -102,13 +103,28 @@ class Show(unittest.TestCase):
                 results = res.Results(self.path)
                 lines = run.stdout.splitlines()
                 self.assertEqual(lines[0], results.title())
-                self.assertLessEqual(max(map(len, lines)), 110)
+                variant = len("steps=100  ") if name == "variants" else 0
+                self.assertLessEqual(max(map(len, lines)), 110 + variant)
                 for section in results.sections():
                     self.assertIn(section.label, lines)
                 for cell in results.cells:
                     value = cell.accuracy("bits").value
                     if not np.isnan(value):
                         self.assertIn(f"{value:.2f}", run.stdout)
+
+    def test_variants_are_named(self):
+        made.make(self.path, **KINDS["variants"])
+        lines = show(self.path).stdout.splitlines()
+        for steps in (100, 200):
+            self.assertEqual(sum(line.startswith("  gd ") and f"steps={steps}" in line
+                                 for line in lines), 1, lines)
+
+    def test_the_program_goes_on_with_it(self):
+        """What is overwritten does not look damaged: the program takes it as its own."""
+        made.make(self.path)
+        said = made.simulate(self.path)
+        self.assertIn("all 108 trials are done; nothing to compute", said)
+        self.assertNotIn("checksum", said)
 
     def test_it_repeats(self):
         made.make(self.path)

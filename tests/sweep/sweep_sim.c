@@ -2,9 +2,11 @@
  * take as long as told. For tests of what MPI, kills and rank counts do to a results
  * file.
  *
- *   sweep_sim FILE [seeds=N] [coefficients=N] [ms=N] [lease=S] [trouble=1] [quiet=1]
+ *   sweep_sim FILE [config=PATH | seeds=N coefficients=N] [ms=N] [lease=S] [trouble=1]
+ *             [quiet=1]
  *
- * ms: milliseconds a trial takes. trouble: some models and trials fail or diverge. */
+ * config: a config file; otherwise a small plan of that size. ms: milliseconds a trial
+ * takes. trouble: some models and trials fail or diverge. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,36 +189,72 @@ static void print_list(char *text, size_t n, int count)
     snprintf(text + at, n - at, "]");
 }
 
-static int run(int argc, char **argv, pal_error_t *err)
-{
-    pal_sweep_options_t options = {.output = argv[1], .unbound = 1};
-    int seeds = 2, coefficients = 3, rc;
-    char seed_list[256], coefficient_list[256];
-    made_plan_t made;
+typedef struct {
+    pal_sweep_options_t sweep; /* its config: NULL for a small plan */
+    int seeds, coefficients;   /* of the small plan */
+} options_t;
 
+static int take_options(int argc, char **argv, options_t *options, pal_error_t *err)
+{
     for (int i = 2; i < argc; i++) {
         const char *value = strchr(argv[i], '=') ? strchr(argv[i], '=') + 1 : "";
 
-        if (strncmp(argv[i], "seeds=", 6) == 0)
-            seeds = atoi(value);
+        if (strncmp(argv[i], "config=", 7) == 0)
+            options->sweep.config = value;
+        else if (strncmp(argv[i], "seeds=", 6) == 0)
+            options->seeds = atoi(value);
         else if (strncmp(argv[i], "coefficients=", 13) == 0)
-            coefficients = atoi(value);
+            options->coefficients = atoi(value);
         else if (strncmp(argv[i], "ms=", 3) == 0)
             trial_ms = atof(value);
         else if (strncmp(argv[i], "lease=", 6) == 0)
-            options.lease = atof(value);
+            options->sweep.lease = atof(value);
         else if (strncmp(argv[i], "trouble=", 8) == 0)
             trouble = atoi(value);
         else if (strncmp(argv[i], "quiet=", 6) == 0)
-            options.quiet = atoi(value);
+            options->sweep.quiet = atoi(value);
         else
             return PAL_REJECT(err, "unknown option %s", argv[i]);
     }
-    print_list(seed_list, sizeof seed_list, seeds);
-    print_list(coefficient_list, sizeof coefficient_list, coefficients);
-    rc = made_plan(&made, seed_list, coefficient_list, err);
+    return PAL_OK;
+}
+
+static int plan_small(const options_t *options, made_plan_t *made, pal_error_t *err)
+{
+    char seeds[256], coefficients[256];
+
+    print_list(seeds, sizeof seeds, options->seeds);
+    print_list(coefficients, sizeof coefficients, options->coefficients);
+    return made_plan(made, seeds, coefficients, err);
+}
+
+static int plan_config(const char *path, made_plan_t *made, pal_error_t *err)
+{
+    char *text = NULL;
+    size_t length;
+    int rc = pal_file_read(path, &text, &length, err);
+
     if (rc == PAL_OK)
-        rc = pal_sweep_plan(&options, &made.plan, made.config.text, &simulated, err);
+        rc = pal_config_parse(path, text, length, &made->config, err);
+    if (rc == PAL_OK)
+        rc = pal_plan_create(&made->config, &made->plan, err);
+    free(text);
+    return rc;
+}
+
+static int run(int argc, char **argv, pal_error_t *err)
+{
+    options_t options = {
+        .sweep = {.output = argv[1], .unbound = 1}, .seeds = 2, .coefficients = 3};
+    made_plan_t made = {0};
+    int rc = take_options(argc, argv, &options, err);
+
+    if (rc == PAL_OK)
+        rc = options.sweep.config ? plan_config(options.sweep.config, &made, err)
+                                  : plan_small(&options, &made, err);
+    if (rc == PAL_OK)
+        rc = pal_sweep_plan(&options.sweep, &made.plan, made.config.text, &simulated,
+                            err);
     made_plan_free(&made);
     return rc;
 }

@@ -265,8 +265,10 @@ def finished(path):
     with h5py.File(path, "r") as file:
         for table in TABLES:
             group = file[table]
+            # The state first: it is written last, and a rank may still be writing.
+            done = np.flatnonzero(group["state"][:])
             columns = {name: group[name][:] for name in group}
-            for row in np.flatnonzero(columns["state"]):
+            for row in done:
                 rows[table, columns["key"][row]] = b"".join(
                     columns[name][row].tobytes() for name in sorted(columns))
     return rows
