@@ -98,8 +98,8 @@ static void print_forecast(const pal_plan_t *plan, const forecast_t *forecast,
     printf("memory             %s a rank\n", text);
     pal_cli_bytes(forecast->file_bytes, text, sizeof text);
     printf("results file       %s (results/%s.h5)\n", text, plan->name);
-    printf("\nhere               mpirun -n %.0f --bind-to none palimpsest run %s\n", forecast->ranks,
-           path);
+    printf("\nhere               mpirun -n %.0f --bind-to none palimpsest run %s\n",
+           forecast->ranks, path);
     printf("cluster            sbatch --nodes=1 --ntasks-per-node=%.0f "
            "--mem-per-cpu=%.0fM "
            "--time=%d:%02d:00 \\\n                   slurm/sweep.sbatch %s "
