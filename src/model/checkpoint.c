@@ -403,13 +403,15 @@ static int check_cover(const reader_t *r, const extent_t *extents, size_t n)
 
 /* Damage to the values shows nowhere else: any bytes are some weights. */
 static int check_digest(const reader_t *r, const pal_layout_t *layout,
-                        const extent_t *extents, const char *data)
+                        const extent_t *extents, const char *note, const char *data)
 {
     const json_t *metadata = json_object_get(r->header, "__metadata__");
     const char *expected = json_string_value(json_object_get(metadata, "digest"));
     char found[PAL_KEY_TEXT];
     pal_hash_t hash;
 
+    if (!expected && !note) /* written by another program */
+        return PAL_OK;
     if (!expected)
         return PAL_REJECT(r->err, "%s: its metadata have no digest", r->path);
     pal_hash_begin(&hash);
@@ -424,7 +426,7 @@ static int check_digest(const reader_t *r, const pal_layout_t *layout,
 }
 
 static int read_data(const reader_t *r, const pal_layout_t *layout,
-                     const extent_t *extents, float *weights)
+                     const extent_t *extents, const char *note, float *weights)
 {
     char *data = malloc(r->data_bytes);
     int rc;
@@ -434,7 +436,7 @@ static int read_data(const reader_t *r, const pal_layout_t *layout,
                         r->data_bytes);
     rc = read_all(r, data, r->data_bytes);
     if (rc == PAL_OK)
-        rc = check_digest(r, layout, extents, data);
+        rc = check_digest(r, layout, extents, note, data);
     for (int32_t i = 0; rc == PAL_OK && i < layout->slice_count; i++)
         memcpy(weights + layout->slices[i].offset, data + extents[i].begin,
                extents[i].end - extents[i].begin);
@@ -461,7 +463,7 @@ static int read_file(reader_t *r, const pal_layout_t *layout, const char *note,
     if (rc == PAL_OK)
         rc = check_cover(r, extents, n);
     if (rc == PAL_OK)
-        rc = read_data(r, layout, extents, weights);
+        rc = read_data(r, layout, extents, note, weights);
     free(extents);
     return rc;
 }
