@@ -22,9 +22,10 @@ int pal_checkpoint_save(const char *path, const pal_layout_t *layout,
                         const char *note, pal_error_t *err);
 
 /* Read weights of exactly this layout. If note is not NULL it must equal the stored
- * one. Every length, offset, name, shape and dtype is checked against the file and the
- * layout; PAL_EINVAL names file, tensor, found and expected; PAL_ENOENT: no such file.
- * On failure weights are untouched. */
+ * one, and the file must have a digest of its weights (files of other programs have
+ * none); a digest that is there must be right. Every length, offset, name, shape and
+ * dtype is checked against the file and the layout; PAL_EINVAL names file, tensor,
+ * found and expected; PAL_ENOENT: no such file. On failure weights are untouched. */
 PAL_MUST_CHECK
 int pal_checkpoint_load(const char *path, const pal_layout_t *layout, const char *note,
                         float *weights, pal_error_t *err);
