@@ -94,6 +94,14 @@ int pal_lab_prepare(pal_lab_t *lab, const pal_ground_t *ground,
     return rc;
 }
 
+void pal_lab_select(pal_lab_t *lab, pal_trains_t trains, const void *state)
+{
+    const pal_layout_t *layout = lab->layout;
+
+    for (int32_t i = 0; i < layout->slice_count; i++)
+        lab->train[i] = !trains || trains(state, layout, &layout->slices[i]);
+}
+
 static void pack(const uint8_t *right, int32_t n, uint8_t *bits)
 {
     memset(bits, 0, ((size_t)n + 7) / 8);

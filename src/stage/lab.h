@@ -27,6 +27,13 @@ PAL_MUST_CHECK
 int pal_lab_prepare(pal_lab_t *lab, const pal_ground_t *ground,
                     const pal_base_spec_t *spec, pal_error_t *err);
 
+/* Whether an entry trains a slice, as in method.h and attack.h. */
+typedef int (*pal_trains_t)(const void *state, const pal_layout_t *layout,
+                            const pal_slice_t *slice);
+
+/* Set lab->train; NULL: every slice. */
+void pal_lab_select(pal_lab_t *lab, pal_trains_t trains, const void *state);
+
 /* Score the facts of a role and fold (fold < 0: all) with these weights; bits (may be
  * NULL) gets one packed bit per fact. */
 PAL_MUST_CHECK

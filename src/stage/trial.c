@@ -58,13 +58,6 @@ static int watch(void *ctx, int64_t done, const float *weights, double loss,
     return PAL_OK;
 }
 
-static void select_slices(const pal_attack_t *attack, const void *state,
-                          const pal_layout_t *layout, uint8_t *train)
-{
-    for (int32_t i = 0; i < layout->slice_count; i++)
-        train[i] = !attack->trains || attack->trains(state, layout, &layout->slices[i]);
-}
-
 static int run_attack(struct attacking *run, float *weights, pal_error_t *err)
 {
     const pal_attack_t *attack = run->spec->attack;
@@ -81,7 +74,7 @@ static int run_attack(struct attacking *run, float *weights, pal_error_t *err)
 
     if (rc != PAL_OK)
         return rc;
-    select_slices(attack, run->state, lab->layout, lab->train);
+    pal_lab_select(lab, attack->trains, run->state);
     if (attack->begin)
         rc = attack->begin(run->state, &run->lent, err);
     if (rc == PAL_OK)

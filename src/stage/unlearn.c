@@ -20,14 +20,6 @@ static int step(void *ctx, int64_t i, const float *weights, float *grad, double 
                              err);
 }
 
-/* Flags of the slices the method trains. */
-static void select_slices(const pal_method_t *method, const void *state,
-                          const pal_layout_t *layout, uint8_t *train)
-{
-    for (int32_t i = 0; i < layout->slice_count; i++)
-        train[i] = !method->trains || method->trains(state, layout, &layout->slices[i]);
-}
-
 static int train(pal_lab_t *lab, const pal_unlearn_spec_t *spec, pal_unlearning_t *lent,
                  float *weights, double *loss, pal_error_t *err)
 {
@@ -42,7 +34,7 @@ static int train(pal_lab_t *lab, const pal_unlearn_spec_t *spec, pal_unlearning_
     int rc = PAL_OK;
 
     memcpy(state, spec->state, sizeof state);
-    select_slices(spec->method, state, lab->layout, lab->train);
+    pal_lab_select(lab, spec->method->trains, state);
     if (spec->method->begin)
         rc = spec->method->begin(state, &run.lent, err);
     if (rc == PAL_OK)
