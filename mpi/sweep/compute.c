@@ -95,7 +95,7 @@ static int train_base(void *lab, int32_t row, pal_model_result_t *result,
     if (rc == PAL_OK)
         rc = pal_stage_base(bench->lab, ground, &base->spec, base->key, bench->base,
                             result, err);
-    if (rc != PAL_OK)
+    if (rc != PAL_OK || !bench->cache)
         return rc;
     pal_key_text(base->key, key);
     cache_path(bench->plan, bench->cache, row, path, sizeof path);

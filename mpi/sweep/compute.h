@@ -19,7 +19,7 @@ typedef struct {
                   void **lab, pal_error_t *err);
     void (*destroy)(void *lab);
 
-    /* Train base `row`, save it in the cache and hold it. */
+    /* Train base `row`, save it in the cache (NULL: nowhere) and hold it. */
     int (*base)(void *lab, int32_t row, pal_model_result_t *result, pal_error_t *err);
     /* Hold base `row` from the cache. Any failure: train it instead. */
     int (*load)(void *lab, int32_t row, pal_error_t *err);

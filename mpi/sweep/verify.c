@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "kernel/gemm.h"
+#include "sweep/compute.h"
 
 enum { NONE = -1 };
 
@@ -13,9 +14,8 @@ typedef struct {
     pal_store_t *store;
     pal_config_t config;
     pal_plan_t plan;
-    pal_lab_t *lab;
-    int32_t base, unlearned; /* rows whose weights are held; NONE */
-    float *base_weights, *weights;
+    void *lab;                   /* of pal_compute_train */
+    int32_t base, unlearned;     /* rows of the models held; NONE */
     pal_model_result_t model;    /* of the unlearned model held */
     uint8_t *bits, *bits_before; /* forget_bytes or fold_bytes */
     uint8_t *stored, *computed;  /* records */
@@ -50,17 +50,15 @@ static int open_all(verifier_t *v, const char *path, pal_error_t *err)
     v->computed = malloc(pal_record_most(&v->plan));
     if (!v->bits || !v->bits_before || !v->stored || !v->computed)
         return PAL_FAIL(err, PAL_ENOMEM, "records of %s", path);
-    return pal_lab_create(NULL, &v->lab, err);
+    return pal_compute_train.create(&v->plan, NULL, NULL, &v->lab, err);
 }
 
 static void close_all(verifier_t *v)
 {
-    pal_lab_destroy(v->lab);
+    pal_compute_train.destroy(v->lab);
     pal_plan_free(&v->plan);
     pal_config_free(&v->config);
     pal_store_close(v->store);
-    free(v->base_weights);
-    free(v->weights);
     free(v->bits);
     free(v->bits_before);
     free(v->stored);
@@ -106,29 +104,8 @@ static int compare(verifier_t *v, pal_table_t table, int32_t row, const char *wh
     return PAL_OK;
 }
 
-static int make_room(verifier_t *v, int32_t base, pal_error_t *err)
-{
-    pal_layout_t *layout;
-    size_t bytes;
-    int rc = pal_base_layout(pal_plan_ground(&v->plan, base), &v->plan.bases[base].spec,
-                             &layout, err);
-
-    if (rc != PAL_OK)
-        return rc;
-    bytes = (size_t)layout->count * sizeof(float);
-    pal_layout_destroy(layout);
-    free(v->base_weights);
-    free(v->weights);
-    v->base_weights = malloc(bytes);
-    v->weights = malloc(bytes);
-    if (!v->base_weights || !v->weights)
-        return PAL_FAIL(err, PAL_ENOMEM, "two models of %zu bytes", bytes);
-    return PAL_OK;
-}
-
 static int hold_base(verifier_t *v, int32_t row, pal_error_t *err)
 {
-    const pal_plan_base_t *base = &v->plan.bases[row];
     pal_model_result_t result = {.bits = v->bits};
     pal_outcome_t outcome = {.model = &result};
     int rc;
@@ -136,12 +113,8 @@ static int hold_base(verifier_t *v, int32_t row, pal_error_t *err)
     if (v->base == row)
         return PAL_OK;
     v->base = v->unlearned = NONE;
-    rc = make_room(v, row, err);
-    if (rc != PAL_OK)
-        return rc;
     memset(v->bits, 0, (size_t)v->plan.forget_bytes);
-    rc = pal_stage_base(v->lab, pal_plan_ground(&v->plan, row), &base->spec, base->key,
-                        v->base_weights, &result, err);
+    rc = pal_compute_train.base(v->lab, row, &result, err);
     if (rc != PAL_OK)
         return rc;
     v->base = row;
@@ -150,20 +123,18 @@ static int hold_base(verifier_t *v, int32_t row, pal_error_t *err)
 
 static int hold_unlearned(verifier_t *v, int32_t row, pal_error_t *err)
 {
-    const pal_plan_unlearned_t *unlearned = &v->plan.unlearned[row];
     pal_outcome_t outcome = {.model = &v->model};
     int rc;
 
     if (v->unlearned == row)
         return PAL_OK;
-    rc = hold_base(v, unlearned->base, err);
+    rc = hold_base(v, v->plan.unlearned[row].base, err);
     if (rc != PAL_OK)
         return rc;
+    v->unlearned = NONE;
     v->model = (pal_model_result_t){.bits = v->bits};
     memset(v->bits, 0, (size_t)v->plan.forget_bytes);
-    rc = pal_stage_unlearn(v->lab, pal_plan_ground(&v->plan, unlearned->base),
-                           &v->plan.bases[unlearned->base].spec, unlearned->spec,
-                           unlearned->key, v->base_weights, v->weights, &v->model, err);
+    rc = pal_compute_train.unlearn(v->lab, row, &v->model, err);
     if (rc != PAL_OK)
         return rc;
     v->unlearned = row;
@@ -172,19 +143,15 @@ static int hold_unlearned(verifier_t *v, int32_t row, pal_error_t *err)
 
 static int verify_trial(verifier_t *v, int32_t row, pal_error_t *err)
 {
-    const pal_plan_trial_t *trial = &v->plan.trials[row];
-    int32_t base = v->plan.unlearned[trial->unlearned].base;
     pal_trial_result_t result = {.bits = v->bits, .bits_before = v->bits_before};
     pal_outcome_t outcome = {.model = &v->model, .trial = &result};
-    int rc = hold_unlearned(v, trial->unlearned, err);
+    int rc = hold_unlearned(v, v->plan.trials[row].unlearned, err);
 
     if (rc != PAL_OK)
         return rc;
     memset(v->bits, 0, (size_t)v->plan.fold_bytes);
     memset(v->bits_before, 0, (size_t)v->plan.fold_bytes);
-    rc = pal_stage_trial(v->lab, pal_plan_ground(&v->plan, base),
-                         &v->plan.bases[base].spec, trial->spec, trial->key, v->weights,
-                         &result, err);
+    rc = pal_compute_train.trial(v->lab, row, &result, err);
     if (rc != PAL_OK)
         return rc;
     return compare(v, PAL_TABLE_TRIALS, row, "trial", &outcome, err);
