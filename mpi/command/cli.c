@@ -2,11 +2,12 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/param.h"
 
 const pal_command_t *const pal_commands[] = {
     &pal_cmd_run,  &pal_cmd_plan,  &pal_cmd_status, &pal_cmd_show,
@@ -71,15 +72,15 @@ void pal_cli_bytes(double bytes, char *text, int n)
 int pal_cli_count(const char *option, const char *text, double least, double most,
                   double *value, pal_error_t *err)
 {
-    char *end;
-    double number = strtod(text, &end);
+    const pal_param_t count = {option, PAL_COUNT, 0,    least, least,
+                               most,   NULL,      NULL, "1",   "option"};
+    int64_t number;
 
-    if (end == text || *end || number != floor(number) || !(number >= least) ||
-        !(number <= most))
+    if (pal_param_set(&count, &number, text, NULL) != PAL_OK)
         return PAL_REJECT(err,
                           "option --%s: '%s' is not a whole number from %.0f to %.0f",
                           option, text, least, most);
-    *value = number;
+    *value = (double)number;
     return PAL_OK;
 }
 

@@ -122,11 +122,11 @@ static yaml_node_t *log_list(pal_reader_t *reader, yaml_node_t *node)
 static int read_points(pal_reader_t *reader, const pal_param_t *param,
                        yaml_node_t *node, int32_t *points)
 {
-    const char *text = pal_node_text(node);
-    char *end;
-    double n = strtod(text, &end);
+    static const pal_param_t count = {"n",  PAL_COUNT, 0,   2,       2, PAL_LOG_POINTS,
+                                      NULL, NULL,      "1", "values"};
+    int64_t n;
 
-    if (end == text || *end || !(n >= 2 && n <= PAL_LOG_POINTS) || n != floor(n))
+    if (pal_param_set(&count, &n, pal_node_text(node), NULL) != PAL_OK)
         return reject_log(reader, param, node, "n is not a whole number in range");
     *points = (int32_t)n;
     return PAL_OK;

@@ -1,6 +1,5 @@
 #include "base/param.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,24 +61,53 @@ static int set_text(const pal_param_t *param, void *state, const char *text,
     return PAL_OK;
 }
 
-int pal_param_set(const pal_param_t *param, void *state, const char *text,
-                  pal_error_t *err)
+/* Digits, and a sign if they are negative: what is out of range for strtoll() is so for
+ * every table. */
+static int set_count(const pal_param_t *param, void *state, const char *text,
+                     pal_error_t *err)
 {
-    double value;
-    char *end;
+    const char *digits = text + (text[0] == '-');
+    long long value;
 
-    if (param->type == PAL_TEXT)
-        return set_text(param, state, text, err);
-    value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value))
+    if (!*digits || digits[strspn(digits, "0123456789")])
+        return PAL_REJECT(err,
+                          "key '%s': %s is not a whole number; expected decimal digits",
+                          param->key, text);
+    value = strtoll(text, NULL, 10);
+    if (value < (long long)param->min || value > (long long)param->max)
+        return PAL_REJECT(err, "key '%s': %s is outside %.0f to %.0f (%s)", param->key,
+                          text, param->min, param->max, param->help);
+    *(int64_t *)slot(param, state) = value;
+    return PAL_OK;
+}
+
+static int set_real(const pal_param_t *param, void *state, const char *text,
+                    pal_error_t *err)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end || text[strspn(text, "0123456789+-.eE")] ||
+        !isfinite(value))
         return PAL_REJECT(err, "key '%s': '%s' is not a number", param->key, text);
-    if (param->type == PAL_COUNT && (value != floor(value) || fabs(value) > 0x1p53))
-        return PAL_REJECT(err, "key '%s': %s is not a whole number", param->key, text);
     if (value < param->min || value > param->max)
         return PAL_REJECT(err, "key '%s': %s is outside %g to %g (%s)", param->key,
                           text, param->min, param->max, param->help);
-    store_number(param, state, value == 0.0 ? 0.0 : value); /* no negative zero */
+    *(double *)slot(param, state) = value == 0.0 ? 0.0 : value; /* no negative zero */
     return PAL_OK;
+}
+
+int pal_param_set(const pal_param_t *param, void *state, const char *text,
+                  pal_error_t *err)
+{
+    switch (param->type) {
+    case PAL_COUNT:
+        return set_count(param, state, text, err);
+    case PAL_REAL:
+        return set_real(param, state, text, err);
+    default:
+        return set_text(param, state, text, err);
+    }
 }
 
 double pal_param_number(const pal_param_t *param, const void *state)

@@ -14,8 +14,8 @@
 #include "base/hash.h"
 
 typedef enum {
-    PAL_REAL,  /* double, finite */
-    PAL_COUNT, /* int64_t */
+    PAL_REAL,  /* double, finite; decimal */
+    PAL_COUNT, /* int64_t; decimal digits; its range is within +-2^53 */
     PAL_TEXT   /* char[PAL_TEXT_MAX] */
 } pal_type_t;
 

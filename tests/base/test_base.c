@@ -113,6 +113,7 @@ struct tunables {
     int64_t steps;
     char schedule[PAL_TEXT_MAX];
     double gain;
+    int64_t seed;
 };
 
 static const pal_param_t table[] = {
@@ -124,6 +125,8 @@ static const pal_param_t table[] = {
      "cosine|constant", "1", "shape"},
     {"gain", PAL_REAL, offsetof(struct tunables, gain), 1, -1e9, 1e9, NULL, NULL, "1",
      "any"},
+    {"seed", PAL_COUNT, offsetof(struct tunables, seed), 0, -1, 0x1p53, NULL, NULL, "1",
+     "choice"},
     {0},
 };
 
@@ -136,12 +139,26 @@ static void parameters_accept_and_refuse(void **unused)
         {"lr", "nan", "not a number"},
         {"lr", "2", "outside 0 to 1"},
         {"steps", "1.5", "not a whole number"},
-        {"steps", "0", "outside 1 to"},
+        {"lr", "0x1p-3", "'0x1p-3' is not a number"},
+        {"lr", "", "'' is not a number"},
+        {"steps", "1e3", "1e3 is not a whole number; expected decimal digits"},
+        {"steps", "0x10", "0x10 is not a whole number"},
+        {"steps", " 7", "not a whole number"},
+        {"steps", "+7", "not a whole number"},
+        {"steps", "-", "not a whole number"},
+        {"steps", "", "not a whole number"},
+        {"steps", "0", "0 is outside 1 to 1000000 (length)"},
+        {"steps", "-3", "-3 is outside 1 to"},
+        {"steps", "99999999999999999999999", "outside 1 to 1000000"},
+        {"steps", "-99999999999999999999999", "outside 1 to 1000000"},
+        {"seed", "9007199254740993", "9007199254740993 is outside -1 to"},
         {"schedule", "cos", "'cos' is none of cosine|constant"},
         {"schedule", "", "none of"},
     };
     static const char *const reals[] = {"0",     "10",    "250",      "1e-07",
                                         "0.001", "1e+07", "0.333333", "-2"};
+    static const char *const counts[] = {"-1", "0", "42", "9007199254740991",
+                                         "9007199254740992"};
     struct tunables state, before;
     pal_error_t err;
     char text[PAL_TEXT_MAX];
@@ -166,6 +183,11 @@ static void parameters_accept_and_refuse(void **unused)
         assert_int_equal(pal_param_set(&table[3], &state, reals[i], &err), PAL_OK);
         pal_param_print(&table[3], &state, text, sizeof text);
         assert_string_equal(text, reals[i]);
+    }
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        assert_int_equal(pal_param_set(&table[4], &state, counts[i], &err), PAL_OK);
+        pal_param_print(&table[4], &state, text, sizeof text);
+        assert_string_equal(text, counts[i]);
     }
     assert_null(pal_param_find(table, "lrr"));
 }

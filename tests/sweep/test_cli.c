@@ -116,6 +116,7 @@ static void command_lines(void **unused)
         {"plan a --ranks", 2, {"option '--ranks' needs a value"}},
         {"plan a --ranks=0", 2, {"option --ranks", "'0'", "1 to 100000"}},
         {"plan a -n 2.5", 2, {"option --ranks", "'2.5'"}},
+        {"plan a -n 0x10", 2, {"option --ranks", "'0x10' is not a whole number"}},
         {"plan no-such.yaml", 2, {"palimpsest: no-such.yaml: no such file"}},
         {"run no-such.yaml", 2, {"palimpsest: no-such.yaml: no such file"}},
         {"run --lease x c.yaml", 2, {"option --lease", "'x'"}},

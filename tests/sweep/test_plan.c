@@ -347,8 +347,8 @@ static void what_tables_cannot_see_is_refused(void **unused)
               "unlearn: {method: gd, lr: {log: [1e-4, 1, 5000]}}\n",
          {"c.yaml:3:", "trials", "at most 16777216"}},
         {HEAD
-         "seed: {log: [1e6, 1e15, 9999]}\nmodel: {words: {log: [100, 1e6, "
-         "100]}}\n" ATTACK
+         "seed: {log: [1000000, 1000000000000000, 9999]}\n"
+         "model: {words: {log: [100, 1000000, 100]}}\n" ATTACK
          "unlearn: {method: gd, lr: {log: [1e-4, 1, 9999]}, decay: {log: [1e-4, 1, "
          "9999]}, coefficient: {log: [1e-4, 1, 9999]}, clip: {log: [1, 1e9, 9999]}}\n",
          {"c.yaml:5:", "trials", "at most"}},
