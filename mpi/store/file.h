@@ -27,6 +27,8 @@ typedef struct {
     int64_t offset; /* bytes */
     int32_t width;  /* values a row */
     size_t stride;  /* bytes a row */
+    int sealed;     /* a plan column: never changes, and crc is that of its bytes */
+    uint32_t crc;
 } pal_span_t;
 
 struct pal_store {
@@ -74,6 +76,11 @@ size_t pal_store_record_size(const pal_store_t *store, pal_table_t table);
 PAL_MUST_CHECK
 int pal_store_records(const pal_store_t *store, pal_table_t table, int32_t row,
                       int32_t n, uint8_t *records, pal_error_t *err);
+
+/* check.c: are the sealed columns as they were made? PAL_EINVAL names the first that is
+ * not. */
+PAL_MUST_CHECK
+int pal_store_check_plan(const pal_store_t *store, pal_error_t *err);
 
 /* Checksum of a row; key is the 32 characters of its key column. */
 uint32_t pal_store_crc(pal_state_t state, const char *key, const uint8_t *record,

@@ -184,6 +184,8 @@ static int make_column(hid_t file, pal_plan_t *plan, const pal_column_t *column,
     }
     span->offset = rows > 0 ? (int64_t)H5Dget_offset(dataset) : 0;
     span->width = width;
+    span->sealed = column->source == PAL_FROM_PLAN;
+    span->crc = pal_crc32(0, values, bytes);
     rc = add_attribute(dataset, "units", column->unit, err);
     if (rc == PAL_OK)
         rc = add_attribute(dataset, "long_name", column->label, err);

@@ -4,6 +4,7 @@
  *   palimpsest results, schema 1, 7345 bytes, crc 1a2b3c4d
  *   length 153616
  *   column /trials/v_after 1 270 18488            values a row, rows, offset
+ *   column /trials/seed 1 270 9848 5e6f7a8b       a plan column: its CRC-32 as well
  *   attribute sweep 10
  *   quickstart
  */
@@ -46,11 +47,14 @@ void pal_index_print(const pal_store_t *store, size_t length, char *room, size_t
     at += snprintf(at, (size_t)(end - at), "length %zu\n", length);
     for (int i = 0; i < pal_column_count(); i++) {
         const pal_column_t *column = pal_column_at(i);
+        const pal_span_t *span = &store->spans[i];
 
-        at +=
-            snprintf(at, (size_t)(end - at), "column %s/%s %d %d %" PRId64 "\n",
-                     pal_table_path(column->table), column->name, store->spans[i].width,
-                     store->rows[column->table], store->spans[i].offset);
+        at += snprintf(at, (size_t)(end - at), "column %s/%s %d %d %" PRId64,
+                       pal_table_path(column->table), column->name, span->width,
+                       store->rows[column->table], span->offset);
+        if (span->sealed)
+            at += snprintf(at, (size_t)(end - at), " %08" PRIx32, span->crc);
+        at += snprintf(at, (size_t)(end - at), "\n");
     }
     for (int i = 0; i < PAL_ATTRIBUTE_COUNT; i++)
         at += snprintf(at, (size_t)(end - at), "attribute %s %zu\n%s\n",
@@ -144,12 +148,15 @@ static int take_column(pal_store_t *store, const char *line, int64_t length)
     char path[LINE] = "";
     int32_t width, rows;
     int64_t offset;
+    uint32_t crc = 0;
     size_t stride;
-    int i;
+    int i, fields;
 
-    if (sscanf(line, "column %127s %9" SCNd32 " %9" SCNd32 " %18" SCNd64, path, &width,
-               &rows, &offset) != 4 ||
-        width < 0 || rows < 0 || offset < 0 || offset > length)
+    /* A blank in the format would match the end of the line as well. */
+    fields = sscanf(
+        line, "column %127s %9" SCNd32 " %9" SCNd32 " %18" SCNd64 "%*1[ ]%8" SCNx32,
+        path, &width, &rows, &offset, &crc);
+    if (fields < 4 || width < 0 || rows < 0 || offset < 0 || offset > length)
         return 0;
     i = find_path(path);
     if (i < 0)
@@ -161,7 +168,7 @@ static int take_column(pal_store_t *store, const char *line, int64_t length)
         (rows > 0 && stride > (size_t)(length - offset) / (size_t)rows))
         return 0;
     store->rows[column->table] = rows;
-    store->spans[i] = (pal_span_t){offset, width, stride};
+    store->spans[i] = (pal_span_t){offset, width, stride, fields == 5, crc};
     return 1;
 }
 

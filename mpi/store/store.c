@@ -51,6 +51,8 @@ int pal_store_attach(const char *path, int writable, pal_store_t **out,
     else
         rc = pal_index_read(store, err);
     if (rc == PAL_OK)
+        rc = pal_store_check_plan(store, err);
+    if (rc == PAL_OK)
         rc = load_states(store, err);
     if (rc != PAL_OK) {
         pal_store_close(store);

@@ -2,6 +2,7 @@
 #ifndef PAL_TESTS_STORE_UTIL_H
 #define PAL_TESTS_STORE_UTIL_H
 
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -172,6 +173,26 @@ static inline void read_file(const char *name, char **bytes, size_t *n)
     *bytes = malloc(*n);
     assert_int_equal(fread(*bytes, 1, *n, file), *n);
     fclose(file);
+}
+
+/* XOR one byte of the file. */
+static inline void damage(int64_t offset)
+{
+    int fd = open(path, O_RDWR);
+    uint8_t byte;
+
+    assert_int_equal(pread(fd, &byte, 1, offset), 1);
+    byte ^= 0x10;
+    assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+    close(fd);
+}
+
+static inline int64_t place_of(pal_store_t *store, pal_table_t table,
+                               const char *column, int32_t row)
+{
+    const pal_span_t *span = &store->spans[pal_column_find(table, column)];
+
+    return span->offset + (int64_t)span->stride * row;
 }
 
 #define FRESH(test) cmocka_unit_test_setup(test, no_file)
