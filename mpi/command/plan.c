@@ -1,18 +1,27 @@
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "command/cli.h"
 #include "place.h"
 #include "plan/cost.h"
 #include "store/store.h"
+#include "sweep/compute.h"
+
+enum { RANKS, OUTPUT };
 
 static const pal_option_t options[] = {
     {"ranks", 'n', "N", "processes to plan for (default: one for each core here)"},
+    {"output", 'o', "FILE", "results file of the run (default: results/<sweep>.h5)"},
     {NULL, 0, NULL, NULL},
 };
 
 /* Of the run to be. */
 typedef struct {
+    const char *config, *output;         /* output: NULL is the default */
+    char file[4096];                     /* results */
+    int32_t done, left;                  /* trials that the file has; rows it lacks */
     double ranks, rate_least, rate_most; /* FLOP/s */
     double core_seconds, seconds, rank_bytes, file_bytes;
 } forecast_t;
@@ -29,28 +38,63 @@ static int32_t usable_cores(void)
     return n > 0 ? n : 1;
 }
 
+/* The results file, and what of the plan it and the cache beside it have. */
+static int read_done(const pal_plan_t *plan, forecast_t *forecast, pal_done_t *done,
+                     pal_error_t *err)
+{
+    char copy[sizeof forecast->file], cache[sizeof forecast->file + 8];
+    int n = forecast->output
+                ? snprintf(forecast->file, sizeof copy, "%s", forecast->output)
+                : snprintf(forecast->file, sizeof copy, "results/%s.h5", plan->name);
+    int rc;
+
+    if (n <= 0 || n >= (int)sizeof copy)
+        return PAL_REJECT(err, "-o: a name of %d bytes", n);
+    rc = pal_done_read(forecast->file, plan, done, err);
+    strcpy(copy, forecast->file);
+    snprintf(cache, sizeof cache, "%s/cache", dirname(copy));
+    for (int32_t i = 0; rc == PAL_OK && i < plan->base_count; i++)
+        done->weights[i] = pal_compute_train.cached(plan, cache, i) != 0;
+    return rc;
+}
+
+static void note_rates(const pal_plan_t *plan, const double *rates,
+                       forecast_t *forecast)
+{
+    forecast->rate_least = forecast->rate_most = rates[0];
+    for (int32_t i = 1; i < plan->base_count; i++) {
+        if (rates[i] < forecast->rate_least)
+            forecast->rate_least = rates[i];
+        if (rates[i] > forecast->rate_most)
+            forecast->rate_most = rates[i];
+    }
+}
+
 static int foresee(pal_plan_t *plan, forecast_t *forecast, pal_error_t *err)
 {
-    double *rates = malloc((size_t)plan->base_count * sizeof *rates);
-    int rc = rates ? pal_cost_rates(plan, rates, err)
-                   : PAL_FAIL(err, PAL_ENOMEM, "%d base models", plan->base_count);
+    double *rates = NULL;
+    pal_done_t done = {0};
+    int rc = read_done(plan, forecast, &done, err);
 
+    forecast->done = done.trials;
+    forecast->left = done.left;
+    forecast->rank_bytes = pal_cost_memory(plan);
+    forecast->file_bytes = pal_store_bytes(plan);
+    if (rc != PAL_OK || done.left == 0)
+        goto out;
+    rates = malloc((size_t)plan->base_count * sizeof *rates);
+    rc = rates ? pal_cost_rates(plan, rates, err)
+               : PAL_FAIL(err, PAL_ENOMEM, "%d base models", plan->base_count);
     if (rc == PAL_OK)
-        rc = pal_cost_makespan(plan, rates, (int32_t)forecast->ranks,
+        rc = pal_cost_makespan(plan, &done, rates, 1, &forecast->core_seconds, err);
+    if (rc == PAL_OK)
+        rc = pal_cost_makespan(plan, &done, rates, (int32_t)forecast->ranks,
                                &forecast->seconds, err);
-    if (rc == PAL_OK) {
-        forecast->core_seconds = pal_cost_total(plan, rates);
-        forecast->rank_bytes = pal_cost_memory(plan);
-        forecast->file_bytes = pal_store_bytes(plan);
-        forecast->rate_least = forecast->rate_most = rates[0];
-        for (int32_t i = 1; i < plan->base_count; i++) {
-            if (rates[i] < forecast->rate_least)
-                forecast->rate_least = rates[i];
-            if (rates[i] > forecast->rate_most)
-                forecast->rate_most = rates[i];
-        }
-    }
+    if (rc == PAL_OK)
+        note_rates(plan, rates, forecast);
+out:
     free(rates);
+    pal_done_free(&done);
     return rc;
 }
 
@@ -60,9 +104,9 @@ static void print_sharing(const char *what, int32_t computed, int64_t asked)
            (long long)asked, (long long)(asked - computed));
 }
 
-static void print_plan(const pal_plan_t *plan, const char *path)
+static void print_plan(const pal_plan_t *plan, const forecast_t *forecast)
 {
-    printf("sweep              %s (%s)\n", plan->name, path);
+    printf("sweep              %s (%s)\n", plan->name, forecast->config);
     for (int32_t i = 0; i < plan->world_count && i < 10; i++)
         printf("world              %d forget facts in %d folds, %d retain facts: %s\n",
                plan->worlds[i].ground.forget, plan->worlds[i].ground.world.folds,
@@ -76,14 +120,30 @@ static void print_plan(const pal_plan_t *plan, const char *path)
            (long long)plan->trial_count + plan->unlearned_count + plan->base_count);
     print_sharing("base models", plan->base_count, plan->asked_bases);
     print_sharing("unlearned models", plan->unlearned_count, plan->asked_unlearned);
+    if (forecast->done > 0)
+        printf("done               %d of %d trials in %s; %s\n", forecast->done,
+               plan->trial_count, forecast->file,
+               forecast->left ? "what follows is for the rest" : "nothing to compute");
 }
 
-static void print_forecast(const pal_plan_t *plan, const forecast_t *forecast,
-                           const char *path)
+static void print_commands(const forecast_t *forecast)
 {
     double hours = forecast->seconds / 3600 * 1.5,
            gigabytes = forecast->rank_bytes * 1.25;
     int minutes = (int)(hours < 2000 ? hours * 60 : 120000) + 5;
+
+    printf("\nhere               mpirun -n %.0f --bind-to none palimpsest run %s%s%s\n",
+           forecast->ranks, forecast->config, forecast->output ? " -o " : "",
+           forecast->output ? forecast->output : "");
+    printf("cluster            sbatch --nodes=1 --ntasks-per-node=%.0f "
+           "--mem-per-cpu=%.0fM "
+           "--time=%d:%02d:00 \\\n                   slurm/sweep.sbatch %s %s\n",
+           forecast->ranks, gigabytes / 1e6 + 1, minutes / 60, minutes % 60,
+           forecast->config, forecast->file);
+}
+
+static void print_forecast(const forecast_t *forecast)
+{
     char text[64];
 
     printf("core-hours         %.2g, at %.3g", forecast->core_seconds / 3600,
@@ -97,34 +157,28 @@ static void print_forecast(const pal_plan_t *plan, const forecast_t *forecast,
     pal_cli_bytes(forecast->rank_bytes, text, sizeof text);
     printf("memory             %s a rank\n", text);
     pal_cli_bytes(forecast->file_bytes, text, sizeof text);
-    printf("results file       %s (results/%s.h5)\n", text, plan->name);
-    printf("\nhere               mpirun -n %.0f --bind-to none palimpsest run %s\n",
-           forecast->ranks, path);
-    printf("cluster            sbatch --nodes=1 --ntasks-per-node=%.0f "
-           "--mem-per-cpu=%.0fM "
-           "--time=%d:%02d:00 \\\n                   slurm/sweep.sbatch %s "
-           "results/%s.h5\n",
-           forecast->ranks, gigabytes / 1e6 + 1, minutes / 60, minutes % 60, path,
-           plan->name);
+    printf("results file       %s (%s)\n", text, forecast->file);
 }
 
-static int show_plan(const char *path, forecast_t *forecast, pal_error_t *err)
+static int show_plan(forecast_t *forecast, pal_error_t *err)
 {
     pal_config_t config = {0};
     pal_plan_t plan = {0};
     char *text = NULL;
     size_t length;
-    int rc = pal_file_read(path, &text, &length, err);
+    int rc = pal_file_read(forecast->config, &text, &length, err);
 
     if (rc == PAL_OK)
-        rc = pal_config_parse(path, text, length, &config, err);
+        rc = pal_config_parse(forecast->config, text, length, &config, err);
     if (rc == PAL_OK)
         rc = pal_plan_create(&config, &plan, err);
     if (rc == PAL_OK)
         rc = foresee(&plan, forecast, err);
-    if (rc == PAL_OK) {
-        print_plan(&plan, path);
-        print_forecast(&plan, forecast, path);
+    if (rc == PAL_OK)
+        print_plan(&plan, forecast);
+    if (rc == PAL_OK && forecast->left > 0) {
+        print_forecast(forecast);
+        print_commands(forecast);
     }
     pal_plan_free(&plan);
     pal_config_free(&config);
@@ -134,15 +188,15 @@ static int show_plan(const char *path, forecast_t *forecast, pal_error_t *err)
 
 static int run(const char *const operands[], const char *const values[])
 {
-    forecast_t forecast = {0};
+    forecast_t forecast = {.config = operands[0], .output = values[OUTPUT]};
     pal_error_t err = {""};
     int rc = PAL_OK;
 
     forecast.ranks = usable_cores();
-    if (values[0])
-        rc = pal_cli_count("ranks", values[0], 1, 100000, &forecast.ranks, &err);
+    if (values[RANKS])
+        rc = pal_cli_count("ranks", values[RANKS], 1, 100000, &forecast.ranks, &err);
     if (rc == PAL_OK)
-        rc = show_plan(operands[0], &forecast, &err);
+        rc = show_plan(&forecast, &err);
     return rc == PAL_OK ? pal_cli_flush() : pal_cli_fail(rc, &err);
 }
 
@@ -152,9 +206,11 @@ const pal_command_t pal_cmd_plan = {
     .least = 1,
     .most = 1,
     .summary = "Say what a config asks for, how long it takes and what it needs",
-    .text = "Checks the config, counts trials and stages, measures this machine for a "
-            "moment\n"
-            "and expects the time to within a factor of two. Nothing is written.\n",
+    .text =
+        "Checks the config, counts trials and stages, measures this machine for a "
+        "moment\n"
+        "and expects the time to within a factor of two. What the results file has\n"
+        "already is counted and left out of the times. Nothing is written.\n",
     .options = options,
     .run = run,
 };

@@ -164,20 +164,6 @@ int pal_cost_rates(const pal_plan_t *plan, double *rates, pal_error_t *err)
     return rc;
 }
 
-double pal_cost_total(const pal_plan_t *plan, const double *rates)
-{
-    double seconds = 0;
-
-    for (int32_t i = 0; i < plan->base_count; i++)
-        seconds += plan->bases[i].flops / rates[i];
-    for (int32_t i = 0; i < plan->unlearned_count; i++)
-        seconds += plan->unlearned[i].flops / rates[plan->unlearned[i].base];
-    for (int32_t i = 0; i < plan->trial_count; i++)
-        seconds += plan->trials[i].flops /
-                   rates[plan->unlearned[plan->trials[i].unlearned].base];
-    return seconds;
-}
-
 /* --- Makespan --- */
 
 typedef struct {
@@ -289,19 +275,24 @@ static double play_through(play_t *play)
     return time;
 }
 
-static void add_all(pal_queue_t *queue, const pal_plan_t *plan)
+/* As a run begins: every row that is not done, and the bases whose weights are there.
+ * Without `done` that is all and none. */
+static void fill_queue(pal_queue_t *queue, const pal_plan_t *plan,
+                       const pal_done_t *done)
 {
-    for (int32_t i = 0; i < plan->base_count; i++)
-        pal_queue_add(queue, PAL_TABLE_BASE, i);
-    for (int32_t i = 0; i < plan->unlearned_count; i++)
-        pal_queue_add(queue, PAL_TABLE_UNLEARNED, i);
-    for (int32_t i = 0; i < plan->trial_count; i++)
-        pal_queue_add(queue, PAL_TABLE_TRIALS, i);
+    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS; t++)
+        for (int32_t i = 0; i < pal_table_rows(plan, (pal_table_t)t); i++)
+            if (!done || !done->rows[t][i])
+                pal_queue_add(queue, (pal_table_t)t, i);
+    for (int32_t i = 0; done && i < plan->base_count; i++)
+        if (done->rows[PAL_TABLE_BASE][i] && done->weights[i])
+            pal_queue_base_ready(queue, i);
     pal_queue_start(queue);
 }
 
-int pal_cost_makespan(const pal_plan_t *plan, const double *rates, int32_t ranks,
-                      double *seconds, pal_error_t *err)
+int pal_cost_makespan(const pal_plan_t *plan, const pal_done_t *done,
+                      const double *rates, int32_t ranks, double *seconds,
+                      pal_error_t *err)
 {
     play_t play = {.plan = plan, .rates = rates};
     size_t n = (size_t)ranks;
@@ -320,7 +311,7 @@ int pal_cost_makespan(const pal_plan_t *plan, const double *rates, int32_t ranks
         play.holds[rank] = -1;
         play.idle[play.idle_count++] = ranks - 1 - rank;
     }
-    add_all(play.queue, plan);
+    fill_queue(play.queue, plan, done);
     *seconds = play_through(&play);
 out:
     pal_queue_destroy(play.queue);

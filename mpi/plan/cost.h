@@ -6,7 +6,7 @@
 #ifndef PAL_MPI_PLAN_COST_H
 #define PAL_MPI_PLAN_COST_H
 
-#include "plan/plan.h"
+#include "plan/done.h"
 
 /* FLOP/s of one core in training steps of this base model: the median of the steps that
  * fit into 0.2 s, at least one, whatever else the machine does. One BLAS thread from
@@ -19,14 +19,13 @@ int pal_cost_rate(const pal_plan_t *plan, int32_t base, double *rate, pal_error_
 PAL_MUST_CHECK
 int pal_cost_rates(const pal_plan_t *plan, double *rates, pal_error_t *err);
 
-/* Seconds of all stages, one after the other. */
-double pal_cost_total(const pal_plan_t *plan, const double *rates);
-
-/* Seconds from start to end on that many ranks: the queue (queue.h) played through with
- * expected times. PAL_ENOMEM. */
+/* Seconds from start to end on that many ranks of what is not done (NULL: of all): the
+ * queue (queue.h) played through with expected times. On one rank that is the sum of
+ * all stages. PAL_ENOMEM. */
 PAL_MUST_CHECK
-int pal_cost_makespan(const pal_plan_t *plan, const double *rates, int32_t ranks,
-                      double *seconds, pal_error_t *err);
+int pal_cost_makespan(const pal_plan_t *plan, const pal_done_t *done,
+                      const double *rates, int32_t ranks, double *seconds,
+                      pal_error_t *err);
 
 /* Bytes a rank needs at its largest model: weights, moments, activations, its plan. */
 double pal_cost_memory(const pal_plan_t *plan);

@@ -103,7 +103,9 @@ static void command_lines(void **unused)
         {"--version", 0, {"palimpsest 0.", "commit", "compiler", "blas"}},
         {"statsu x", 2, {"unknown command 'statsu'", "nearest is 'status'"}},
         {"--verbose", 2, {"unknown command '--verbose'"}},
-        {"plan --help", 0, {"usage: palimpsest plan [OPTIONS] CONFIG", "--ranks N"}},
+        {"plan --help",
+         0,
+         {"usage: palimpsest plan [OPTIONS] CONFIG", "--ranks N", "--output FILE"}},
         {"run --help", 0, {"usage: palimpsest run", "--output FILE"}},
         {"status --help", 0, {"usage: palimpsest status", "--json"}},
         {"show --help", 0, {"usage: palimpsest show", "--json"}},
@@ -200,6 +202,33 @@ static void a_plan_says_what_it_takes(void **unused)
     assert_says("sbatch --nodes=1 --ntasks-per-node=3");
     assert_says("slurm/sweep.sbatch c.yaml results/tiny.h5");
     assert_int_equal(count_files(), 1);
+}
+
+static void a_plan_counts_what_is_done(void **unused)
+{
+    (void)unused;
+    write_config(small);
+    assert_int_equal(run("run c.yaml -o out.h5"), 0);
+    assert_int_equal(run("plan c.yaml -o out.h5"), 0);
+    assert_says("done               16 of 16 trials in out.h5; nothing to compute\n");
+    assert_null(strstr(output, "expected time"));
+    assert_int_equal(run("plan c.yaml"), 0);
+    assert_null(strstr(output, "done  "));
+    assert_says("expected time");
+    assert_says("run c.yaml\n");
+    shell("sed 's/lr: .*/lr: [1e-3, 1e-4, 1e-5]}/' c.yaml >more.yaml");
+    assert_int_equal(run("plan more.yaml -o out.h5 -n 2"), 0);
+    assert_says("done               16 of 24 trials in out.h5; what follows is for the "
+                "rest\n");
+    assert_says("on 2 ranks");
+    assert_says("run more.yaml -o out.h5\n");
+    assert_says("slurm/sweep.sbatch more.yaml out.h5\n");
+    shell("sed 's/seed: .*/seed: 7/' c.yaml >other.yaml");
+    assert_int_equal(run("plan other.yaml -o out.h5"), 2);
+    assert_says("out.h5 holds 16 done trials and 12 done models that this config does "
+                "not have");
+    assert_int_equal(run("plan c.yaml -o c.yaml"), 2);
+    assert_says("c.yaml: not a results file");
 }
 
 /* Change the first number of the record of a finished trial, checksum and all. */
@@ -374,6 +403,7 @@ int main(void)
         cmocka_unit_test(bad_configs_end_with_2_and_write_nothing),
         cmocka_unit_test(what_only_the_world_tells_ends_with_2),
         cmocka_unit_test(a_plan_says_what_it_takes),
+        cmocka_unit_test(a_plan_counts_what_is_done),
         cmocka_unit_test(a_sweep_from_run_to_show),
         cmocka_unit_test(verify_finds_a_false_row),
         cmocka_unit_test(other_files_are_refused_in_one_line),

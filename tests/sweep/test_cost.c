@@ -45,6 +45,21 @@ static double *made_rates(void)
     return rates;
 }
 
+/* Seconds of all stages, one after the other. */
+static double sum_of_stages(const double *rates)
+{
+    double seconds = 0;
+
+    for (int32_t i = 0; i < plan.base_count; i++)
+        seconds += plan.bases[i].flops / rates[i];
+    for (int32_t i = 0; i < plan.unlearned_count; i++)
+        seconds += plan.unlearned[i].flops / rates[plan.unlearned[i].base];
+    for (int32_t i = 0; i < plan.trial_count; i++)
+        seconds +=
+            plan.trials[i].flops / rates[plan.unlearned[plan.trials[i].unlearned].base];
+    return seconds;
+}
+
 /* The longest way from a base to the end of one of its trials. */
 static double longest_chain(const double *rates)
 {
@@ -63,10 +78,10 @@ static double longest_chain(const double *rates)
 
 static void one_rank_takes_the_sum(void **unused)
 {
-    double *rates = made_rates(), total = pal_cost_total(&plan, rates), seconds = 0;
+    double *rates = made_rates(), total = sum_of_stages(rates), seconds = 0;
 
     (void)unused;
-    assert_int_equal(pal_cost_makespan(&plan, rates, 1, &seconds, NULL), PAL_OK);
+    assert_int_equal(pal_cost_makespan(&plan, NULL, rates, 1, &seconds, NULL), PAL_OK);
     assert_true(total > 0);
     assert_true(fabs(seconds - total) < 1e-9 * total);
     free(rates);
@@ -75,15 +90,15 @@ static void one_rank_takes_the_sum(void **unused)
 static void more_ranks_are_sooner_within_bounds(void **unused)
 {
     static const int32_t ranks[] = {2, 3, 8, 100, 5000};
-    double *rates = made_rates(), total = pal_cost_total(&plan, rates), before = total;
+    double *rates = made_rates(), total = sum_of_stages(rates), before = total;
 
     (void)unused;
     for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
         double seconds = 0, again = 0;
 
-        assert_int_equal(pal_cost_makespan(&plan, rates, ranks[i], &seconds, NULL),
-                         PAL_OK);
-        assert_int_equal(pal_cost_makespan(&plan, rates, ranks[i], &again, NULL),
+        assert_int_equal(
+            pal_cost_makespan(&plan, NULL, rates, ranks[i], &seconds, NULL), PAL_OK);
+        assert_int_equal(pal_cost_makespan(&plan, NULL, rates, ranks[i], &again, NULL),
                          PAL_OK);
         assert_true(seconds == again);
         assert_true(seconds <= before * (1 + 1e-9));
@@ -91,6 +106,38 @@ static void more_ranks_are_sooner_within_bounds(void **unused)
         assert_true(seconds >= total / ranks[i] * (1 - 1e-9));
         before = seconds;
     }
+    free(rates);
+}
+
+/* What is done costs nothing; a base that is done but has no weights is trained again
+ * for what stands on it. */
+static void only_what_is_not_done_counts(void **unused)
+{
+    double *rates = made_rates(), seconds = 0;
+    int32_t last = plan.trial_count - 1, model = plan.trials[last].unlearned,
+            base = plan.unlearned[model].base;
+    double chain =
+        (plan.unlearned[model].flops + plan.trials[last].flops) / rates[base];
+    pal_done_t done;
+
+    (void)unused;
+    assert_int_equal(pal_done_read("no/such.h5", &plan, &done, NULL), PAL_OK);
+    assert_int_equal(done.trials, 0);
+    assert_int_equal(pal_cost_makespan(&plan, &done, rates, 1, &seconds, NULL), PAL_OK);
+    assert_true(fabs(seconds - sum_of_stages(rates)) < 1e-9 * seconds);
+    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS; t++)
+        memset(done.rows[t], 1, (size_t)pal_table_rows(&plan, (pal_table_t)t));
+    assert_int_equal(pal_cost_makespan(&plan, &done, rates, 3, &seconds, NULL), PAL_OK);
+    assert_true(seconds == 0);
+    done.rows[PAL_TABLE_TRIALS][last] = 0;
+    done.weights[base] = 1;
+    assert_int_equal(pal_cost_makespan(&plan, &done, rates, 3, &seconds, NULL), PAL_OK);
+    assert_true(fabs(seconds - chain) < 1e-9 * chain);
+    done.weights[base] = 0;
+    chain += plan.bases[base].flops / rates[base];
+    assert_int_equal(pal_cost_makespan(&plan, &done, rates, 3, &seconds, NULL), PAL_OK);
+    assert_true(fabs(seconds - chain) < 1e-9 * chain);
+    pal_done_free(&done);
     free(rates);
 }
 
@@ -131,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_rank_takes_the_sum),
         cmocka_unit_test(more_ranks_are_sooner_within_bounds),
+        cmocka_unit_test(only_what_is_not_done_counts),
         cmocka_unit_test(rates_are_one_for_each_size),
         cmocka_unit_test(memory_holds_the_largest_model),
     };
