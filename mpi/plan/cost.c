@@ -11,7 +11,9 @@
 
 /* --- Rate --- */
 
-enum { MOST_STEPS = 64 };
+/* Sequences: FLOPs are proportional to the batch, and beyond this the rate hardly
+ * changes, but time and memory of the measurement would. */
+enum { MOST_STEPS = 64, MOST_BATCH = 128 };
 static const double ENOUGH_SECONDS = 0.2;
 
 typedef struct {
@@ -114,6 +116,8 @@ int pal_cost_rate(const pal_plan_t *plan, int32_t base, double *rate, pal_error_
     double seconds = 0;
     int rc = pal_base_layout(ground, &spec, &layout, err);
 
+    if (spec.pretrain.recipe.batch > MOST_BATCH)
+        spec.pretrain.recipe.batch = MOST_BATCH;
     pal_gemm_threads(1);
     if (rc == PAL_OK)
         rc = pal_pool_pretrain(ground, &spec, &pool, err);

@@ -9,8 +9,8 @@
 #include "plan/done.h"
 
 /* FLOP/s of one core in training steps of this base model: the median of the steps that
- * fit into 0.2 s, at least one, whatever else the machine does. One BLAS thread from
- * then on. PAL_ENOMEM. */
+ * fit into 0.2 s, at least one, whatever else the machine does; of at most 128
+ * sequences. One BLAS thread from then on. PAL_ENOMEM. */
 PAL_MUST_CHECK
 int pal_cost_rate(const pal_plan_t *plan, int32_t base, double *rate, pal_error_t *err);
 

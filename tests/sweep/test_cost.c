@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -157,6 +158,29 @@ static void rates_are_one_for_each_size(void **unused)
     free(rates);
 }
 
+/* Resident at most, so far. */
+static double peak_bytes(void)
+{
+    struct rusage usage;
+
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return 1024.0 * (double)usage.ru_maxrss;
+}
+
+/* A step of this batch would need 4 GB and more. */
+static void a_large_batch_is_measured_on_a_part(void **unused)
+{
+    int64_t batch = plan.bases[0].spec.pretrain.recipe.batch;
+    double before = peak_bytes(), rate = 0;
+
+    (void)unused;
+    plan.bases[0].spec.pretrain.recipe.batch = 65536;
+    assert_int_equal(pal_cost_rate(&plan, 0, &rate, NULL), PAL_OK);
+    plan.bases[0].spec.pretrain.recipe.batch = batch;
+    assert_true(isfinite(rate) && rate > 0);
+    assert_true(peak_bytes() - before < 500e6);
+}
+
 static void memory_holds_the_largest_model(void **unused)
 {
     double bytes = pal_cost_memory(&plan);
@@ -180,6 +204,7 @@ int main(void)
         cmocka_unit_test(more_ranks_are_sooner_within_bounds),
         cmocka_unit_test(only_what_is_not_done_counts),
         cmocka_unit_test(rates_are_one_for_each_size),
+        cmocka_unit_test(a_large_batch_is_measured_on_a_part),
         cmocka_unit_test(memory_holds_the_largest_model),
     };
 
