@@ -10,8 +10,10 @@ each (seed, held-out fold) the trial whose learning rate is best on the dev fold
 
 import argparse
 import functools
+import itertools
 import os
 import sys
+import zlib
 from collections import namedtuple
 
 import h5py
@@ -30,18 +32,61 @@ Section = namedtuple("Section", "label floor ceiling cells")  # cells: those tha
 COLUMNS = ("state world model seed taught method coefficient unlearn_lr unlearn_steps role"
            " attack attack_lr holdout setting attack_setting base v_before retain_before"
            " v_after dev_after v_after_max retain_after bits bits_before").split()
+#: what `crc` of a trial covers, in its order
+COVERED = ("state key v_before dev_before retain_before v_after dev_after v_after_max"
+           " retain_after chosen_step max_step points curve_step curve_loss curve_v"
+           " curve_dev bits bits_before error").split()
+INDEX_HEAD = 80  # bytes of the index's first line
 
 
 class ResultsError(Exception):
     """What the person who runs a script has to know; its text is the message."""
 
 
-def read_columns(group, names):
+class DamageError(Exception):
+    """The file is not as it was written."""
+
+
+def require_columns(group, names):
     missing = [name for name in names if name not in group]
     if missing:
         raise ResultsError(f"group '{group.name}' has no column '{missing[0]}'")
+
+
+def read_columns(group, names):
+    require_columns(group, names)
     return {name: group[name].asstr()[:] if group[name].dtype.kind in "SO"
             else group[name][:] for name in names}
+
+
+def plan_checksums(path):
+    """'/trials/seed' -> CRC-32 of its bytes, for each column that the plan determines: from
+    the index, the text before HDF5's own bytes."""
+    with open(path, "rb") as file:
+        head = file.read(INDEX_HEAD).split()
+        if head[:2] != [b"palimpsest", b"results,"]:
+            raise ResultsError("no index of palimpsest")
+        lines = [line.decode().split() for line in itertools.takewhile(
+            lambda line: not line.startswith(b"attribute"),
+            file.read(int(head[4])).splitlines())]
+    return {line[1]: int(line[5], 16) for line in lines if len(line) == 6}
+
+
+def check_plan(file, checksums):
+    """Refuse a file in which a column of the plan is not as it was made."""
+    for name, crc in checksums.items():
+        if zlib.crc32(file[name][:].tobytes()) != crc:
+            raise DamageError(f"the column {name} is not as it was made")
+
+
+def check_rows(group, states):
+    """Refuse a file in which a row that counts has another checksum."""
+    require_columns(group, ("crc", *COVERED))
+    covered = [group[name][:] for name in COVERED]
+    for row, crc in enumerate(group["crc"][:]):
+        if states[row] in (DONE, DIVERGED) and crc != zlib.crc32(
+                b"".join(column[row:row + 1].tobytes() for column in covered)):
+            raise DamageError(f"row {row} of {group.name} has another checksum")
 
 
 def fields(setting):
@@ -170,12 +215,16 @@ class Results:
         try:
             with h5py.File(path, "r", locking=False) as file:
                 self._read(file)
+                check_plan(file, plan_checksums(path))
+                check_rows(file["trials"], self.trials["state"])
         except FileNotFoundError:
             raise ResultsError(f"{path}: no such file") from None
         except (OSError, KeyError, AttributeError, TypeError, UnicodeDecodeError) as error:
             raise ResultsError(f"{path}: not a results file: {error}") from None
         except ResultsError as error:
             raise ResultsError(f"{path}: not a results file: {error}") from None
+        except DamageError as error:
+            raise ResultsError(f"{path}: damaged: {error}") from None
         if not len(self.trials["state"]):
             raise ResultsError(f"{path}: a results file without trials")
         self.path = path

@@ -82,6 +82,38 @@ int pal_store_records(const pal_store_t *store, pal_table_t table, int32_t row,
 PAL_MUST_CHECK
 int pal_store_check_plan(const pal_store_t *store, pal_error_t *err);
 
+/* Done or diverged. */
+int pal_is_finished(uint8_t state);
+
+enum { PAL_STRETCH = 256 }; /* rows read at a time */
+
+/* Rows first .. first+count-1 of /base, /unlearned or /trials as they lie in the file,
+ * states before the rest: what a state says is there. */
+typedef struct {
+    const pal_store_t *store;
+    pal_table_t table;
+    int32_t first, count;
+    uint8_t states[PAL_STRETCH];
+    char keys[PAL_STRETCH][PAL_KEY_TEXT - 1];
+    uint32_t crcs[PAL_STRETCH];
+    uint8_t *records;
+    size_t record_size;
+} pal_stretch_t;
+
+/* Before the first row; pal_stretch_next() goes on to the next stretch, count 0 after
+ * the last. */
+PAL_MUST_CHECK
+int pal_stretch_create(const pal_store_t *store, pal_table_t table, pal_stretch_t **out,
+                       pal_error_t *err);
+void pal_stretch_destroy(pal_stretch_t *stretch); /* NULL is allowed */
+
+PAL_MUST_CHECK
+int pal_stretch_next(pal_stretch_t *stretch, pal_error_t *err);
+
+/* Of the i-th row of the stretch: its record, and whether its checksum matches. */
+const uint8_t *pal_stretch_record(const pal_stretch_t *stretch, int32_t i);
+int pal_stretch_is_whole(const pal_stretch_t *stretch, int32_t i);
+
 /* Checksum of a row; key is the 32 characters of its key column. */
 uint32_t pal_store_crc(pal_state_t state, const char *key, const uint8_t *record,
                        size_t size);

@@ -43,12 +43,6 @@ static int sort_rows(const pal_store_t *store, pal_table_t table, pal_keyed_row_
     return PAL_OK;
 }
 
-static int is_finished(const pal_store_t *store, pal_table_t table, int32_t row)
-{
-    return store->states[table][row] == PAL_ROW_DONE ||
-           store->states[table][row] == PAL_ROW_DIVERGED;
-}
-
 /* Copy one column's value: the same, cut or filled up to the new width. A cut may only
  * lose what was blank. */
 static int fit(const pal_column_t *column, const pal_span_t *from, const pal_span_t *to,
@@ -151,7 +145,7 @@ static int move_table(pal_store_t *old, pal_store_t *fresh, pal_table_t table, i
     for (int32_t i = 0; rc == PAL_OK && i < old->rows[table]; i++) {
         const pal_keyed_row_t *to;
 
-        if (!is_finished(old, table, theirs[i].row))
+        if (!pal_is_finished(old->states[table][theirs[i].row]))
             continue;
         to =
             bsearch(&theirs[i], ours, (size_t)fresh->rows[table], sizeof *ours, by_key);

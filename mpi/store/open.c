@@ -12,8 +12,6 @@
 #include "store/file.h"
 #include "store/provenance.h"
 
-enum { BLOCK = 256 }; /* rows checked at a time */
-
 /* --- Making a file --- */
 
 static int write_all(int fd, const uint8_t *bytes, size_t size)
@@ -137,81 +135,55 @@ static int same_plan(const pal_store_t *store, const pal_plan_t *plan)
     return 1;
 }
 
-/* Rows are checked in blocks: keys, checksums and records of BLOCK rows. */
-typedef struct {
-    char keys[BLOCK][PAL_KEY_TEXT - 1];
-    uint32_t crcs[BLOCK];
-    uint8_t *records, *blank;
-    size_t size;
-} pal_block_rows_t;
-
-static int check_row(pal_store_t *store, pal_table_t table, int32_t row,
-                     const pal_block_rows_t *block, int32_t i, pal_resume_t *resume,
-                     pal_error_t *err)
+static int check_row(pal_store_t *store, const pal_stretch_t *stretch, int32_t i,
+                     const uint8_t *blank, pal_resume_t *resume, pal_error_t *err)
 {
-    pal_state_t state = (pal_state_t)store->states[table][row];
-    const uint8_t *record = block->records + block->size * (size_t)i;
+    int32_t row = stretch->first + i;
+    int pending = stretch->states[i] == PAL_ROW_PENDING;
 
-    if (state != PAL_ROW_PENDING &&
-        (state > PAL_ROW_DIVERGED ||
-         block->crcs[i] != pal_store_crc(state, block->keys[i], record, block->size))) {
+    if (!pending && !pal_stretch_is_whole(stretch, i)) {
         resume->corrupt++;
-        state = PAL_ROW_PENDING;
-    } else if (state == PAL_ROW_DONE || state == PAL_ROW_DIVERGED) {
+    } else if (pal_is_finished(stretch->states[i])) {
         resume->kept++;
         return PAL_OK;
     }
     /* What a kill left of a row, or a failure, is wiped. */
-    if (store->states[table][row] == PAL_ROW_PENDING &&
-        memcmp(record, block->blank, block->size) == 0)
+    if (pending &&
+        memcmp(pal_stretch_record(stretch, i), blank, stretch->record_size) == 0)
         return PAL_OK;
-    return pal_store_write(store, table, row, PAL_ROW_PENDING, block->blank, NULL, err);
+    return pal_store_write(store, stretch->table, row, PAL_ROW_PENDING, blank, NULL,
+                           err);
 }
 
 static int check_table(pal_store_t *store, const pal_plan_t *plan, pal_table_t table,
-                       pal_block_rows_t *block, pal_resume_t *resume, pal_error_t *err)
+                       pal_resume_t *resume, pal_error_t *err)
 {
-    int key = pal_column_find(table, "key"), crc = pal_column_find(table, "crc");
-    int32_t rows = store->rows[table];
-    int rc = PAL_OK;
+    uint8_t *blank = malloc(pal_record_size(plan, table) + 1);
+    pal_stretch_t *stretch = NULL;
+    int rc;
 
-    if (rows > 0 && store->spans[key].stride != sizeof block->keys[0])
-        return PAL_REJECT(err, "%s: keys of %zu bytes in %s", store->path,
-                          store->spans[key].stride, pal_table_path(table));
-    block->size = pal_store_record_size(store, table);
-    block->records = malloc(block->size * BLOCK);
-    block->blank = malloc(block->size);
-    if (!block->records || !block->blank)
-        rc = PAL_FAIL(err, PAL_ENOMEM, "records of %s", pal_table_path(table));
+    if (!blank)
+        rc = PAL_FAIL(err, PAL_ENOMEM, "a record of %s", pal_table_path(table));
     else
-        pal_record_pack(plan, table, NULL, block->blank);
-    for (int32_t first = 0; first < rows && rc == PAL_OK; first += BLOCK) {
-        int32_t n = rows - first < BLOCK ? rows - first : BLOCK;
-
-        rc = pal_store_get(store, key, first, n, block->keys, err);
-        if (rc == PAL_OK)
-            rc = pal_store_get(store, crc, first, n, block->crcs, err);
-        if (rc == PAL_OK)
-            rc = pal_store_records(store, table, first, n, block->records, err);
-        for (int32_t i = 0; i < n && rc == PAL_OK; i++)
-            rc = check_row(store, table, first + i, block, i, resume, err);
-    }
-    free(block->blank);
-    free(block->records);
+        rc = pal_stretch_create(store, table, &stretch, err);
+    if (rc == PAL_OK)
+        pal_record_pack(plan, table, NULL, blank);
+    while (rc == PAL_OK && (rc = pal_stretch_next(stretch, err)) == PAL_OK &&
+           stretch->count > 0)
+        for (int32_t i = 0; i < stretch->count && rc == PAL_OK; i++)
+            rc = check_row(store, stretch, i, blank, resume, err);
+    pal_stretch_destroy(stretch);
+    free(blank);
     return rc;
 }
 
 static int check_rows(pal_store_t *store, const pal_plan_t *plan, pal_resume_t *resume,
                       pal_error_t *err)
 {
-    pal_block_rows_t *block = calloc(1, sizeof *block);
     int rc = PAL_OK;
 
-    if (!block)
-        return PAL_FAIL(err, PAL_ENOMEM, "a block of rows");
     for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS && rc == PAL_OK; t++)
-        rc = check_table(store, plan, (pal_table_t)t, block, resume, err);
-    free(block);
+        rc = check_table(store, plan, (pal_table_t)t, resume, err);
     return rc;
 }
 

@@ -36,6 +36,11 @@ const char *pal_store_attribute(const pal_store_t *store, const char *name);
 int32_t pal_store_width(const pal_store_t *store, pal_table_t table,
                         const char *column);
 
+/* Do the checksums of all rows that are done or diverged match? PAL_EINVAL names the
+ * first that does not. */
+PAL_MUST_CHECK
+int pal_store_check_rows(const pal_store_t *store, pal_error_t *err);
+
 /* A whole numeric column of any type, as it is in the file now: values[rows * width],
  * written. PAL_ENOENT: no such column; PAL_EINVAL: it is text; PAL_EIO. */
 PAL_MUST_CHECK

@@ -37,7 +37,8 @@ typedef struct {
     int32_t trials[4]; /* by pal_state_t */
 } pal_group_t;
 
-/* Read the columns. PAL_EINVAL: they contradict each other. */
+/* Read the columns. PAL_EINVAL: they contradict each other, or a row has a wrong
+ * checksum. */
 PAL_MUST_CHECK
 int pal_rows_read(const pal_store_t *store, pal_arena_t *arena, pal_rows_t *rows,
                   pal_error_t *err);

@@ -50,7 +50,8 @@ typedef struct {
 } pal_summary_t;
 
 /* Build the cells from what the file holds now. PAL_EINVAL: columns that contradict
- * each other; PAL_EIO, PAL_ENOMEM. On failure *summary is zeroed. */
+ * each other, or a row with a wrong checksum; PAL_EIO, PAL_ENOMEM. On failure *summary
+ * is zeroed. */
 PAL_MUST_CHECK
 int pal_summary_create(const pal_store_t *store, pal_summary_t *summary,
                        pal_error_t *err);

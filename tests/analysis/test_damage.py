@@ -9,8 +9,11 @@ import tempfile
 import unittest
 
 import h5py
+import numpy as np
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "analysis"))
 import made
+import results as res
 
 
 def read_bytes(path):
@@ -27,9 +30,10 @@ class Damage(unittest.TestCase):
         self.folder.cleanup()
 
     def change(self, column, row, value):
+        before = read_bytes(self.path)
         with h5py.File(self.path, "r+") as file:
-            self.assertNotEqual(file[column][row], value)
             file[column][row] = value
+        self.assertNotEqual(read_bytes(self.path), before)
 
     def assert_refused(self, says, *arguments):
         before = read_bytes(self.path)
@@ -40,6 +44,11 @@ class Damage(unittest.TestCase):
         self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
         self.assertEqual(read_bytes(self.path), before)
 
+    def assert_not_read(self, says):
+        with self.assertRaises(res.ResultsError) as caught:
+            res.Results(self.path)
+        self.assertIn(says, str(caught.exception))
+
     def test_columns_of_the_plan(self):
         for column, row, value in (("trials/coefficient", 3, 0.25), ("trials/seed", 0, 5),
                                    ("trials/method", 1, b"rmu"), ("facts/fold", 2, 4),
@@ -49,8 +58,39 @@ class Damage(unittest.TestCase):
             for command in ("show", "status", "verify"):
                 self.assert_refused(f"made.h5: damaged: the column /{column}", command,
                                     self.path)
+            self.assert_not_read(f"made.h5: damaged: the column /{column}")
             self.assert_refused(f"made.h5: damaged: the column /{column}", "run",
                                 f"{self.path}.yaml", "-o", self.path)
+
+    def test_rows(self):
+        for column, row, value in (("trials/v_after", 4, 0.5), ("trials/error", 3, b"x"),
+                                   ("trials/bits", 0, np.uint8(0)), ("trials/crc", 7, 1),
+                                   ("trials/state", 2, 3)):
+            made.make(self.path, seeds=(0,))
+            self.change(column, row, value)
+            says = f"made.h5: damaged: row {row} of /trials has another checksum"
+            self.assert_refused(says, "show", self.path)
+            self.assert_refused(says, "show", "--json", self.path)
+            self.assert_not_read(says)
+            # The same command as ever mends it.
+            said = made.simulate(self.path)
+            self.assertIn("warning: 1 rows of", said)
+            self.assertGreater(len(res.Results(self.path).cells), 0)
+
+    def test_rows_of_models(self):
+        made.make(self.path, seeds=(0,))
+        self.change("unlearned/v_accuracy", 2, 0.125)
+        self.assert_refused("damaged: row 2 of /unlearned has another checksum", "show",
+                            self.path)
+
+    def test_rows_that_do_not_count(self):
+        """What a kill leaves of a row, and a failure, are no results."""
+        made.make(self.path, seeds=(0,), state=lambda i, row: (1, 0, 2)[i % 3])
+        for row in (1, 2):
+            self.change("trials/v_after", row, 0.5)
+        run = subprocess.run([made.PALIMPSEST, "show", self.path], capture_output=True)
+        self.assertEqual(run.returncode, 0)
+        self.assertEqual(res.Results(self.path).counts()["pending"], 12)
 
 
 if __name__ == "__main__":
