@@ -153,12 +153,26 @@ static int reject_option(const pal_command_t *command, const char *word)
     return PAL_EXIT_INPUT;
 }
 
+/* What getopt_long() answered '?' to: a switch with a value, or an option that is not
+ * there. */
+static int reject_word(const pal_command_t *command, const char *word)
+{
+    char letter[3] = {'-', (char)optopt, 0};
+
+    if (optopt >= 256 || (optopt == 'h' && strncmp(word, "--", 2) == 0)) {
+        pal_cli_say("%s: option '%.*s' takes no value; try 'palimpsest %s --help'",
+                    command->command, (int)strcspn(word, "="), word, command->command);
+        return PAL_EXIT_INPUT;
+    }
+    return reject_option(command, optopt > 0 ? letter : word);
+}
+
 /* -1: go on with the operands at argv[optind]; otherwise the exit code. */
 static int parse_options(const pal_command_t *command, int argc, char **argv,
                          const char **values)
 {
     struct option longs[PAL_OPTIONS_MAX + 2];
-    char letters[2 * PAL_OPTIONS_MAX + 3], letter[3] = "-";
+    char letters[2 * PAL_OPTIONS_MAX + 3];
     int n = make_options(command, longs, letters), c;
 
     opterr = 0;
@@ -177,11 +191,8 @@ static int parse_options(const pal_command_t *command, int argc, char **argv,
                         command->command, argv[optind - 1], command->command);
             return PAL_EXIT_INPUT;
         }
-        if (i < 0) {
-            letter[1] = (char)optopt;
-            return reject_option(
-                command, optopt > 0 && optopt < 256 ? letter : argv[optind - 1]);
-        }
+        if (i < 0)
+            return reject_word(command, argv[optind - 1]);
         values[i] = optarg ? optarg : "";
     }
     return -1;
