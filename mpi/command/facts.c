@@ -22,12 +22,35 @@ static void warn(void *path, int32_t line, const char *text)
         printf("%s: warning: %s\n", (const char *)path, text);
 }
 
+/* 0 if there is none; otherwise the exit code. */
+static int print_flaws(const char *path)
+{
+    pal_arena_t arena = {0};
+    pal_flaws_t flaws;
+    pal_error_t err = {""};
+    int rc = pal_facts_flaws(path, &arena, &flaws, &err);
+    int code = rc == PAL_OK ? PAL_EXIT_DONE : pal_cli_fail(rc, &err);
+
+    for (int32_t i = 0; rc == PAL_OK && i < flaws.count && i < PAL_FLAWS_MOST; i++)
+        pal_cli_say("%s", flaws.texts[i]);
+    if (rc == PAL_OK && flaws.count > 1)
+        pal_cli_say("%s: %d flaws%s", path, flaws.count,
+                    flaws.count > PAL_FLAWS_MOST ? "; the others are not shown" : "");
+    if (rc == PAL_OK && flaws.count > 0)
+        code = PAL_EXIT_INPUT;
+    pal_arena_free(&arena);
+    return code;
+}
+
 static int check(const char *path)
 {
     pal_facts_report_t report;
     pal_error_t err = {""};
-    int rc = pal_facts_check(path, warn, (void *)path, &report, &err);
+    int rc = print_flaws(path);
 
+    if (rc != PAL_EXIT_DONE)
+        return rc;
+    rc = pal_facts_check(path, warn, (void *)path, &report, &err);
     if (rc != PAL_OK)
         return pal_cli_fail(rc, &err);
     printf("%s: %d facts, %d to forget, %d to retain, %d relations, %d folds, %d "

@@ -21,6 +21,7 @@ enum {
 typedef struct {
     const pal_jsonl_t *reader;
     pal_arena_t *arena;
+    pal_flaws_t *flaws; /* NULL: the first one ends the reading */
     pal_error_t *err;
 } input_t;
 
@@ -32,6 +33,25 @@ typedef struct {
 static int no_memory(const input_t *in)
 {
     return PAL_FAIL(in->err, PAL_ENOMEM, "the facts of %s", in->reader->path);
+}
+
+/* After a flaw, in err: PAL_OK if reading goes on. */
+static int note_flaw(const input_t *in, int rc)
+{
+    pal_flaws_t *flaws = in->flaws;
+
+    if (rc != PAL_EINVAL || !flaws || in->reader->line == INT32_MAX)
+        return rc;
+    if (flaws->count < PAL_FLAWS_MOST) {
+        const char *text =
+            pal_arena_text(in->arena, in->err->text, strlen(in->err->text));
+
+        if (!text)
+            return no_memory(in);
+        flaws->texts[flaws->count] = text;
+    }
+    flaws->count++;
+    return PAL_OK;
 }
 
 /* --- Values --- */
@@ -307,24 +327,28 @@ static int reject_twin(const input_t *in, const pal_fact_t *first,
                       in->reader->path, twin->line, first->line, before, now);
 }
 
-/* Sort by what must differ and look for neighbours; of several, the first in the file.
- */
+/* Sort by what must differ and look for neighbours; if one ends the reading, the first
+ * in the file. */
 static int check_twins(const input_t *in, const pal_fact_t **order, int32_t count,
                        int same_question)
 {
     int (*compare)(const void *, const void *) = same_question ? by_question : by_id;
     int32_t found = 0;
+    int rc = PAL_OK;
 
     qsort(order, (size_t)count, sizeof *order, compare);
-    for (int32_t i = 1; i < count; i++) {
+    for (int32_t i = 1; rc == PAL_OK && i < count; i++) {
         const char *a = same_question ? order[i - 1]->question : order[i - 1]->id;
         const char *b = same_question ? order[i]->question : order[i]->id;
 
-        if (strcmp(a, b) == 0 && (!found || order[i]->line < order[found]->line))
+        if (strcmp(a, b) != 0)
+            continue;
+        if (in->flaws)
+            rc = note_flaw(in, reject_twin(in, order[i - 1], order[i], same_question));
+        else if (!found || order[i]->line < order[found]->line)
             found = i;
     }
-    return found ? reject_twin(in, order[found - 1], order[found], same_question)
-                 : PAL_OK;
+    return found ? reject_twin(in, order[found - 1], order[found], same_question) : rc;
 }
 
 static int check_all_twins(const input_t *in, const pal_fact_t *facts, int32_t count)
@@ -366,44 +390,66 @@ static pal_fact_t *next_slot(fact_list_t *list)
     return &list->facts[list->count];
 }
 
-static int read_rows(const input_t *in, pal_jsonl_t *reader, fact_list_t *list)
+/* *objects: lines that are JSON objects, whatever they say. */
+static int read_rows(const input_t *in, pal_jsonl_t *reader, fact_list_t *list,
+                     int32_t *objects)
 {
+    *objects = 0;
     for (;;) {
-        json_t *row;
+        json_t *row = NULL;
         pal_fact_t *fact = next_slot(list);
         int rc = fact ? pal_jsonl_next(reader, &row, in->err) : no_memory(in);
 
-        if (rc != PAL_OK || !row)
-            return rc;
-        rc = read_fact(in, row, fact);
-        json_decref(row);
+        if (rc == PAL_OK && !row)
+            return PAL_OK;
+        if (rc == PAL_OK) {
+            ++*objects;
+            rc = read_fact(in, row, fact);
+            list->count += rc == PAL_OK;
+            json_decref(row);
+        }
+        if (rc != PAL_OK)
+            rc = note_flaw(in, rc);
         if (rc != PAL_OK)
             return rc;
-        list->count++;
     }
+}
+
+/* Into list, which the caller frees. */
+static int read_file(const char *path, pal_arena_t *arena, pal_flaws_t *flaws,
+                     fact_list_t *list, pal_error_t *err)
+{
+    pal_jsonl_t reader = {0};
+    input_t in = {&reader, arena, flaws, err};
+    int32_t objects;
+    int rc = pal_jsonl_open(path, &reader, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    rc = read_rows(&in, &reader, list, &objects);
+    if (rc == PAL_OK && objects == 0 && flaws && flaws->count > 0)
+        rc = PAL_REJECT(err, "%s", flaws->texts[0]);
+    else if (rc == PAL_OK && objects == 0)
+        rc =
+            PAL_REJECT(err, "%s: holds no fact; expected one JSON object a line", path);
+    if (rc == PAL_OK)
+        rc = check_all_twins(&in, list->facts, list->count);
+    pal_jsonl_close(&reader);
+    return rc;
 }
 
 int pal_facts_read(const char *path, pal_arena_t *arena, pal_fact_t **facts,
                    int32_t *count, pal_error_t *err)
 {
-    pal_jsonl_t reader = {0};
-    input_t in = {&reader, arena, err};
     fact_list_t list = {0};
+    int rc = read_file(path, arena, NULL, &list, err);
     pal_fact_t *copy;
-    int rc = pal_jsonl_open(path, &reader, err);
 
-    if (rc != PAL_OK)
-        return rc;
-    rc = read_rows(&in, &reader, &list);
-    if (rc == PAL_OK && list.count == 0)
-        rc = PAL_REJECT(err, "%s: holds no fact", path);
-    if (rc == PAL_OK)
-        rc = check_all_twins(&in, list.facts, list.count);
     if (rc != PAL_OK)
         goto out;
     copy = pal_arena_get(arena, (size_t)list.count * sizeof *copy);
     if (!copy) {
-        rc = no_memory(&in);
+        rc = PAL_FAIL(err, PAL_ENOMEM, "the facts of %s", path);
         goto out;
     }
     memcpy(copy, list.facts, (size_t)list.count * sizeof *copy);
@@ -411,6 +457,19 @@ int pal_facts_read(const char *path, pal_arena_t *arena, pal_fact_t **facts,
     *count = list.count;
 out:
     free(list.facts);
-    pal_jsonl_close(&reader);
+    return rc;
+}
+
+int pal_facts_flaws(const char *path, pal_arena_t *arena, pal_flaws_t *flaws,
+                    pal_error_t *err)
+{
+    pal_flaws_t found = {.count = 0};
+    fact_list_t list = {0};
+    pal_error_t text;
+    int rc = read_file(path, arena, &found, &list, err ? err : &text);
+
+    free(list.facts);
+    if (rc == PAL_OK)
+        *flaws = found;
     return rc;
 }

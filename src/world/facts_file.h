@@ -20,6 +20,21 @@ PAL_MUST_CHECK
 int pal_facts_read(const char *path, pal_arena_t *arena, pal_fact_t **facts,
                    int32_t *count, pal_error_t *err);
 
+enum { PAL_FLAWS_MOST = 20 };
+
+/* What is wrong with a file. */
+typedef struct {
+    const char *texts[PAL_FLAWS_MOST]; /* the first of them: "<path>:<line>: ..." */
+    int32_t count;                     /* all */
+} pal_flaws_t;
+
+/* What pal_facts_read() refuses the file for, all at once: the first flaw of each line,
+ * then the facts that repeat another (texts in arena). Nothing is PAL_OK with count 0.
+ * PAL_EINVAL: no facts file, for it is a folder, empty or without any JSON object. */
+PAL_MUST_CHECK
+int pal_facts_flaws(const char *path, pal_arena_t *arena, pal_flaws_t *flaws,
+                    pal_error_t *err);
+
 /* A guess floor further above chance than this gets a warning. */
 #define PAL_FLOOR_MARGIN 0.10
 

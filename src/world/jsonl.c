@@ -33,18 +33,24 @@ void pal_jsonl_close(pal_jsonl_t *reader)
 }
 
 /* Reads a line without its end into the buffer. Returns its length, -1 at the end of
- * the file or if reading fails, -2 if it is too long, -3 if it holds a zero byte. */
+ * the file or if reading fails, -2 if it is too long, -3 if it holds a zero byte. The
+ * whole line is read in any case. */
 static int read_line(pal_jsonl_t *reader)
 {
-    int n = 0, c;
+    int n = 0, bad = 0, c;
 
     while ((c = getc_unlocked(reader->file)) != EOF && c != '\n') {
+        if (bad)
+            continue;
         if (n > PAL_LINE_MAX)
-            return -2;
-        if (c == 0)
-            return -3;
-        reader->buffer[n++] = (char)c;
+            bad = -2;
+        else if (c == 0)
+            bad = -3;
+        else
+            reader->buffer[n++] = (char)c;
     }
+    if (bad && !ferror(reader->file))
+        return bad;
     if (c == EOF && (n == 0 || ferror(reader->file)))
         return -1;
     if (n > 0 && reader->buffer[n - 1] == '\r')

@@ -26,7 +26,7 @@ void pal_jsonl_close(pal_jsonl_t *reader); /* a zeroed reader is allowed */
 /* The next object (owned; NULL at the end of the file). Blank lines, CR LF and a byte
  * order mark at the start are skipped. PAL_EINVAL "<path>:<line>: ..." for malformed
  * JSON, a line over PAL_LINE_MAX, ill-formed UTF-8, a zero byte, a repeated key,
- * anything but an object; "<path>: ..." for a folder. */
+ * anything but an object; the next call goes on with the line after it. */
 PAL_MUST_CHECK
 int pal_jsonl_next(pal_jsonl_t *reader, json_t **row, pal_error_t *err);
 

@@ -382,6 +382,22 @@ static void a_leaky_facts_file_is_warned_of(void **unused)
     assert_says("\n  1.000 by the choice that is least often right elsewhere\n");
 }
 
+static void every_flaw_of_a_facts_file_is_told(void **unused)
+{
+    (void)unused;
+    write_file("bad.jsonl", "{\"id\": 7}\n{\n{\"idd\": \"x\"}\n");
+    assert_int_equal(run("facts check bad.jsonl"), 2);
+    assert_says("palimpsest: bad.jsonl:1: key 'id': expected a text, found a number\n");
+    assert_says("palimpsest: bad.jsonl:2: not valid JSON");
+    assert_says("palimpsest: bad.jsonl:3: unknown key 'idd'; nearest is 'id'\n");
+    assert_says("palimpsest: bad.jsonl: 3 flaws\n");
+    shell("yes '{}' | head -n 30 >bad.jsonl");
+    assert_int_equal(run("facts check bad.jsonl"), 2);
+    assert_says("bad.jsonl:20: ");
+    assert_null(strstr(output, "bad.jsonl:21: "));
+    assert_says("palimpsest: bad.jsonl: 30 flaws; the others are not shown\n");
+}
+
 static int start(void **unused)
 {
     (void)unused;
@@ -411,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_sweep_from_run_to_show),
         cmocka_unit_test(verify_finds_a_false_row),
         cmocka_unit_test(other_files_are_refused_in_one_line),
+        cmocka_unit_test(every_flaw_of_a_facts_file_is_told),
         cmocka_unit_test(a_leaky_facts_file_is_warned_of),
     };
 

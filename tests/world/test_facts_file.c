@@ -99,7 +99,7 @@ static void line_ends_blank_lines_and_a_mark_are_tolerated(void **unused)
 
 static const struct {
     const char *text, *message;
-} flaws[] = {
+} refused[] = {
     {"", "bad.jsonl: holds no fact"},
     {"\n\n", "bad.jsonl: holds no fact"},
     {M "\n{\"id\": \"x\"", "bad.jsonl:2: not valid JSON"},
@@ -181,22 +181,106 @@ static const struct {
 static void every_flaw_is_named_with_its_line(void **unused)
 {
     (void)unused;
-    for (size_t i = 0; i < sizeof flaws / sizeof *flaws; i++) {
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         pal_arena_t arena = {0};
         pal_fact_t *facts;
         int32_t count;
         pal_error_t err = {""};
 
-        write_text("bad.jsonl", flaws[i].text);
+        write_text("bad.jsonl", refused[i].text);
         assert_int_equal(read_facts("bad.jsonl", &arena, &facts, &count, &err),
                          PAL_EINVAL);
         assert_null(facts);
         assert_int_equal(count, -1);
-        if (!strstr(err.text, flaws[i].message))
+        if (!strstr(err.text, refused[i].message))
             fail_msg("case %zu: '%s' does not contain '%s'", i, err.text,
-                     flaws[i].message);
+                     refused[i].message);
         pal_arena_free(&arena);
     }
+}
+
+/* Every line with a flaw, then what repeats others; lines that are good between them.
+ */
+static void all_flaws_are_found_at_once(void **unused)
+{
+    static const char text[] =
+        "{\"id\" 7}\n" M "\n"
+        "[1]\n" FACT("mill", "c?",
+                     "") "\n"
+                         "a \0 zero\n" FACT("new", "d?", ", \"fold\": 100") "\n" FACT(
+                             "dam", "When did the mill burn?", "") "\n"
+                                                                   "\xff\n{}";
+    static const char *const expected[] = {
+        "bad.jsonl:1: not valid JSON",
+        "bad.jsonl:3: expected an object",
+        "bad.jsonl:5: a zero byte",
+        "bad.jsonl:6: key 'fold': 100 is outside",
+        "bad.jsonl:8: not",
+        "bad.jsonl:9: key 'id' is missing",
+        "bad.jsonl:4: id 'mill' is that of line 2",
+        "bad.jsonl:7: the question of line 2 again",
+    };
+    enum { FLAWS = sizeof expected / sizeof *expected };
+    pal_arena_t arena = {0};
+    pal_flaws_t flaws;
+    pal_error_t err = {""};
+
+    (void)unused;
+    write_bytes("bad.jsonl", text, sizeof text - 1);
+    assert_int_equal(pal_facts_flaws("bad.jsonl", &arena, &flaws, &err), PAL_OK);
+    assert_int_equal(flaws.count, FLAWS);
+    for (int i = 0; i < FLAWS; i++)
+        if (strncmp(flaws.texts[i], expected[i], strlen(expected[i])) != 0)
+            fail_msg("'%s' is not '%s'", flaws.texts[i], expected[i]);
+    write_text("good.jsonl", good);
+    assert_int_equal(pal_facts_flaws("good.jsonl", &arena, &flaws, NULL), PAL_OK);
+    assert_int_equal(flaws.count, 0);
+    pal_arena_free(&arena);
+}
+
+static void flaws_are_counted_beyond_the_first(void **unused)
+{
+    FILE *file = fopen("bad.jsonl", "w");
+    pal_arena_t arena = {0};
+    pal_flaws_t flaws;
+
+    (void)unused;
+    assert_non_null(file);
+    for (int i = 0; i < 1000; i++)
+        fputs("{}\n", file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(pal_facts_flaws("bad.jsonl", &arena, &flaws, NULL), PAL_OK);
+    assert_int_equal(flaws.count, 1000);
+    assert_non_null(strstr(flaws.texts[PAL_FLAWS_MOST - 1], "bad.jsonl:20: "));
+    pal_arena_free(&arena);
+}
+
+/* One message suffices for what is no facts file. */
+static void what_is_no_facts_file_has_no_flaws(void **unused)
+{
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"", "bad.jsonl: holds no fact; expected one JSON object a line"},
+        {"\n \n", "bad.jsonl: holds no fact"},
+        {"some\ntext\nof many\nlines\n", "bad.jsonl:1: not valid JSON"},
+    };
+    pal_arena_t arena = {0};
+    pal_flaws_t flaws = {.count = -7};
+    pal_error_t err;
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_text("bad.jsonl", cases[i].text);
+        assert_int_equal(pal_facts_flaws("bad.jsonl", &arena, &flaws, &err),
+                         PAL_EINVAL);
+        assert_non_null(strstr(err.text, cases[i].says));
+    }
+    assert_int_equal(pal_facts_flaws(".", &arena, &flaws, &err), PAL_EINVAL);
+    assert_string_equal(err.text, ".: not a file but a folder");
+    assert_int_equal(pal_facts_flaws("nowhere", &arena, &flaws, &err), PAL_ENOENT);
+    assert_int_equal(flaws.count, -7);
+    pal_arena_free(&arena);
 }
 
 static void zero_bytes_and_endless_lines_are_refused(void **unused)
@@ -250,16 +334,18 @@ static void damaged_files_do_no_harm(void **unused)
 {
     char text[sizeof good];
     size_t length = sizeof good - 1;
-    int accepted = 0, refused = 0;
+    int accepted = 0, rejected = 0;
     pal_rng_t rng;
 
     (void)unused;
     pal_rng_init(&rng, (pal_key_t){{1}}, "damage");
     for (int round = 0; round < 3000; round++) {
         pal_facts_report_t report;
+        pal_arena_t arena = {0};
+        pal_flaws_t flaws;
         pal_error_t err = {""};
         size_t n = round % 3 == 0 ? pal_rng_below(&rng, (uint32_t)length) : length;
-        int rc;
+        int rc, found;
 
         memcpy(text, good, length);
         for (uint32_t flips = pal_rng_below(&rng, 4); round % 3 != 0 && flips > 0;
@@ -270,13 +356,17 @@ static void damaged_files_do_no_harm(void **unused)
             text[pal_rng_below(&rng, (uint32_t)n)] =
                 "{}[]\",:\\0"[pal_rng_below(&rng, 9)];
         write_bytes("damaged.jsonl", text, n);
+        rc = pal_facts_flaws("damaged.jsonl", &arena, &flaws, NULL);
+        found = rc != PAL_OK || flaws.count > 0;
+        pal_arena_free(&arena);
         rc = pal_facts_check("damaged.jsonl", NULL, NULL, &report, &err);
+        assert_int_equal(found, rc != PAL_OK);
         accepted += rc == PAL_OK;
-        refused += rc == PAL_EINVAL;
+        rejected += rc == PAL_EINVAL;
         assert_true(rc == PAL_OK ||
                     (rc == PAL_EINVAL && strstr(err.text, "damaged.jsonl")));
     }
-    assert_true(accepted > 100 && refused > 1000);
+    assert_true(accepted > 100 && rejected > 1000);
 }
 
 /* --- pal_facts_check --- */
@@ -486,6 +576,9 @@ int main(void)
         cmocka_unit_test(a_good_file_is_read),
         cmocka_unit_test(line_ends_blank_lines_and_a_mark_are_tolerated),
         cmocka_unit_test(every_flaw_is_named_with_its_line),
+        cmocka_unit_test(all_flaws_are_found_at_once),
+        cmocka_unit_test(flaws_are_counted_beyond_the_first),
+        cmocka_unit_test(what_is_no_facts_file_has_no_flaws),
         cmocka_unit_test(zero_bytes_and_endless_lines_are_refused),
         cmocka_unit_test(files_that_cannot_be_read),
         cmocka_unit_test(damaged_files_do_no_harm),
