@@ -115,12 +115,19 @@ const pal_command_t pal_cmd_facts = {
     .least = 2,
     .most = 2,
     .summary = "Check a facts file, or make one from an official RTT folder",
-    .text = "check       says what is wrong or doubtful in a facts file (JSON Lines), "
-            "and how\n"
-            "            far one gets on its questions without knowing anything\n"
-            "import-rtt  joins the Years, MMLU or Random Birthdays data of the RTT "
-            "paper into\n"
-            "            a facts file and says what was dropped and why\n",
+    .text =
+        "check       says what is wrong or doubtful in a facts file (JSON Lines), "
+        "and how\n"
+        "            far one gets on its questions without knowing anything\n"
+        "import-rtt  joins a folder of the RTT paper's data into a facts file and "
+        "says what\n"
+        "            was dropped and why. Layouts, told apart by their files:\n"
+        "              Years             tf_split_0.jsonl, split_0.jsonl, ...\n"
+        "              MMLU              mmlu_STEM.jsonl, corpus_mmlu_STEM.jsonl, "
+        "...\n"
+        "              WMDP              split_0.jsonl, ..., choices that are texts\n"
+        "              Random Birthdays  split_0.jsonl, ..., choices that are "
+        "years\n",
     .options = options,
     .run = run,
 };

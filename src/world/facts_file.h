@@ -64,9 +64,9 @@ PAL_MUST_CHECK
 int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,
                     pal_facts_report_t *report, pal_error_t *err);
 
-/* Turn an official RTT folder (Years, MMLU or Random Birthdays layout, recognised by
- * its files) into a facts file at out (temporary name, fsync, rename). What was joined
- * and what was dropped and why goes to say(ctx, 0, text). */
+/* Turn an official RTT folder (Years, MMLU, WMDP or Random Birthdays layout, recognised
+ * by its files) into a facts file at out (temporary name, fsync, rename). What was
+ * joined and what was dropped and why goes to say(ctx, 0, text). */
 PAL_MUST_CHECK
 int pal_facts_import_rtt(const char *folder, const char *out, pal_facts_say_t say,
                          void *ctx, pal_error_t *err);

@@ -317,9 +317,11 @@ static int import_folder(pal_import_t *import, const char **layout)
 {
     struct stat about;
 
-    if (stat(import->folder, &about) != 0 || !S_ISDIR(about.st_mode))
+    if (stat(import->folder, &about) != 0)
         return pal_fail_(import->err, PAL_ENOENT, NULL, 0, "%s: no such folder",
                          import->folder);
+    if (!S_ISDIR(about.st_mode))
+        return PAL_REJECT(import->err, "%s: not a folder but a file", import->folder);
     *layout = "Years";
     if (pal_import_has(import, "tf_", "split_0"))
         return import_years(import);

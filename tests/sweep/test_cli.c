@@ -132,6 +132,7 @@ static void command_lines(void **unused)
         {"list worlds", 0, {"synthetic: ", "facts: ", "required"}},
         {"list models", 0, {"nano", "medium", "width 512", "taught"}},
         {"list", 0, {"methods (", "attacks (", "worlds (", "models ("}},
+        {"facts --help", 0, {"Years ", "MMLU ", "WMDP ", "Random Birthdays "}},
         {"facts chekc x", 2, {"unknown action 'chekc'", "nearest is check"}},
         {"facts check", 2, {"missing operand"}},
         {"facts check a -o b", 2, {"--output"}},
@@ -360,6 +361,9 @@ static void other_files_are_refused_in_one_line(void **unused)
         for (size_t j = 0; j < sizeof texts / sizeof *texts; j++)
             assert_refuses(texts[j], cases[i].file, cases[i].as_text);
     }
+    assert_refuses("facts import-rtt -o x.jsonl", "empty", "not a folder but a file");
+    assert_refuses("facts import-rtt -o x.jsonl", "folder", "no known layout");
+    assert_refuses("facts import-rtt -o x.jsonl", "missing", "no such folder");
     assert_refuses("run c.yaml -o", "c.yaml/x", "its folder does not exist");
     assert_refuses("run c.yaml -o", "nowhere/x", "its folder does not exist");
 }
