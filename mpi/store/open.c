@@ -187,12 +187,49 @@ static int check_rows(pal_store_t *store, const pal_plan_t *plan, pal_resume_t *
     return rc;
 }
 
+/* Number of its rows if all of them are finished and whole, else 0. */
+static int32_t count_finished(const pal_store_t *store)
+{
+    int32_t rows = 0;
+
+    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS; t++) {
+        for (int32_t row = 0; row < store->rows[t]; row++)
+            if (!pal_is_finished(store->states[t][row]))
+                return 0;
+        rows += store->rows[t];
+    }
+    return pal_store_check_rows(store, NULL) == PAL_OK ? rows : 0;
+}
+
+/* *out: the file of this plan if nothing is left to write into it, else NULL. It may
+ * lie where nothing can be written. */
+static int view_finished(const char *path, const pal_plan_t *plan, pal_store_t **out,
+                         pal_resume_t *resume, pal_error_t *err)
+{
+    pal_store_t *store = NULL;
+    int rc = pal_store_view(path, &store, err);
+
+    *out = NULL;
+    if (rc == PAL_ENOENT) {
+        if (err)
+            err->text[0] = 0; /* as it should be */
+        return PAL_OK;
+    }
+    if (rc == PAL_OK && same_plan(store, plan))
+        resume->kept = count_finished(store);
+    if (resume->kept > 0)
+        *out = store;
+    else
+        pal_store_close(store);
+    return rc;
+}
+
 /* The file of this plan at path, made or found; not yet open. */
 static int prepare(const char *path, pal_plan_t *plan, const char *config,
                    pal_resume_t *resume, pal_error_t *err)
 {
     pal_store_t *old = NULL;
-    int rc = pal_store_view(path, &old, err);
+    int rc = pal_store_attach(path, 1, &old, err);
 
     if (rc == PAL_ENOENT) {
         if (err)
@@ -214,9 +251,12 @@ int pal_store_open(const char *path, pal_plan_t *plan, const char *config,
 {
     pal_store_t *store = NULL;
     pal_resume_t found = {0};
-    int lock = -1, rc;
+    int lock = -1, rc = view_finished(path, plan, &store, &found, err);
 
-    rc = pal_store_lock(path, patience, &lock, err);
+    if (store)
+        goto out;
+    if (rc == PAL_OK)
+        rc = pal_store_lock(path, patience, &lock, err);
     if (rc == PAL_OK)
         rc = prepare(path, plan, config, &found, err);
     if (rc == PAL_OK)
@@ -229,6 +269,7 @@ int pal_store_open(const char *path, pal_plan_t *plan, const char *config,
         return rc;
     }
     store->lock = lock;
+out:
     *resume = found;
     *out = store;
     return PAL_OK;

@@ -47,7 +47,8 @@ int pal_store_attach(const char *path, int writable, pal_store_t **out,
     if (store->fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         rc = pal_fail_(err, PAL_ENOENT, NULL, 0, "%s: no such file", path);
     else if (store->fd < 0)
-        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: cannot open it for %s: %s", path,
+                       writable ? "writing" : "reading", strerror(errno));
     else
         rc = pal_index_read(store, err);
     if (rc == PAL_OK)

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "bad_config.h"
-#include "store/store.h"
+#include "store/file.h"
 
 static char program[4096], folder[] = "/tmp/palimpsest-cli-XXXXXX";
 static char output[1 << 16]; /* of the last command, both streams */
@@ -243,7 +243,6 @@ static void falsify(const char *config_text, int32_t row)
     pal_config_t config;
     pal_plan_t plan;
     pal_store_t *store;
-    pal_resume_t resume;
     pal_where_t where = {.host = "elsewhere"};
     pal_error_t err;
     uint8_t *record;
@@ -254,8 +253,7 @@ static void falsify(const char *config_text, int32_t row)
         pal_config_parse("c.yaml", config_text, strlen(config_text), &config, &err),
         PAL_OK);
     assert_int_equal(pal_plan_create(&config, &plan, &err), PAL_OK);
-    assert_int_equal(pal_store_open(path, &plan, config_text, 5, &store, &resume, &err),
-                     PAL_OK);
+    assert_int_equal(pal_store_attach(path, 1, &store, &err), PAL_OK);
     record = malloc(pal_record_most(&plan));
     assert_int_equal(pal_store_read(store, PAL_TABLE_TRIALS, row, record, &err),
                      PAL_OK);

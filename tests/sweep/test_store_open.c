@@ -309,6 +309,89 @@ static void a_second_run_waits_for_the_first(void **unused)
     close(ready[1]);
 }
 
+static void write_all_rows(pal_store_t *store, made_plan_t *made)
+{
+    for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS; t++)
+        for (int32_t row = 0; row < pal_store_rows(store, (pal_table_t)t); row++)
+            write_row(store, made, (pal_table_t)t, row, PAL_ROW_DONE);
+}
+
+/* pal_store_open() in a child that may write neither the file nor its folder; what it
+ * said, "" if it went well. Permissions do not bind root, so root becomes nobody. */
+static void open_in_child(made_plan_t *made, char said[256])
+{
+    enum { NOBODY = 65534 };
+    int ends[2], status;
+    pid_t child;
+    ssize_t n;
+
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    if (child == 0) {
+        pal_store_t *store = NULL;
+        pal_resume_t resume;
+        pal_error_t err = {{0}};
+
+        if (geteuid() == 0 && setuid(NOBODY) != 0)
+            _exit(1);
+        if (pal_store_open(path, &made->plan, "", 0, &store, &resume, &err) == PAL_OK &&
+            resume.kept != pal_store_rows(store, PAL_TABLE_BASE) +
+                               pal_store_rows(store, PAL_TABLE_UNLEARNED) +
+                               pal_store_rows(store, PAL_TABLE_TRIALS))
+            _exit(2);
+        pal_store_close(store);
+        _exit(write(ends[1], err.text, strlen(err.text)) < 0 ? 3 : 0);
+    }
+    close(ends[1]);
+    n = read(ends[0], said, 255);
+    close(ends[0]);
+    said[n > 0 ? n : 0] = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void a_finished_file_need_not_be_writable(void **unused)
+{
+    pal_resume_t resume;
+    pal_store_t *store = open_for(&small, &resume);
+    char said[256];
+
+    (void)unused;
+    write_all_rows(store, &small);
+    pal_store_close(store);
+    assert_int_equal(chmod(path, 0444) | chmod(".", 0555), 0);
+    open_in_child(&small, said);
+    assert_string_equal(said, "");
+    open_in_child(&large, said);
+    assert_non_null(strstr(said, "cannot make test_store.h5.lock: Permission denied"));
+    assert_int_equal(chmod(".", 0777), 0);
+    open_in_child(&large, said);
+    assert_string_equal(said,
+                        "test_store.h5: cannot open it for writing: Permission denied");
+    assert_int_equal(chmod(".", 0755), 0);
+    assert_false(exists("test_store.h5.lock"));
+}
+
+/* A second run of a finished sweep needs no lock, and a bad row no less than before. */
+static void a_damaged_file_is_not_finished(void **unused)
+{
+    pal_resume_t resume;
+    pal_store_t *store = open_for(&small, &resume), *second;
+    int64_t offset = place_of(store, PAL_TABLE_TRIALS, "v_after", 3);
+
+    (void)unused;
+    write_all_rows(store, &small);
+    second = open_for(&small, &resume);
+    assert_int_equal(resume.corrupt, 0);
+    pal_store_close(second);
+    pal_store_close(store);
+    damage(offset);
+    store = open_for(&small, &resume);
+    assert_int_equal(resume.corrupt, 1);
+    assert_int_equal(pal_store_state(store, PAL_TABLE_TRIALS, 3), PAL_ROW_PENDING);
+    pal_store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +402,8 @@ int main(void)
         FRESH(a_full_disk_leaves_nothing),
         FRESH(a_missing_folder_is_named),
         FRESH(a_second_run_waits_for_the_first),
+        FRESH(a_finished_file_need_not_be_writable),
+        FRESH(a_damaged_file_is_not_finished),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
