@@ -21,9 +21,10 @@ static int by_relation_then_fold(const void *a, const void *b)
     return x->place < y->place ? -1 : 1;
 }
 
-/* The forget facts, relation by relation, within it fold by fold, within it shuffled.
- * NULL: out of memory. */
-static card_t *stack(pal_fact_t *facts, int32_t count, pal_rng_t *rng, int32_t *cards)
+/* The forget facts, relation by relation, within it fold by fold, within it shuffled;
+ * with `open`, those whose role was not given. NULL: out of memory. */
+static card_t *stack(pal_fact_t *facts, int32_t count, int open, pal_rng_t *rng,
+                     int32_t *cards)
 {
     size_t n = count > 0 ? (size_t)count : 1;
     card_t *deck = calloc(n, sizeof *deck);
@@ -39,7 +40,7 @@ static card_t *stack(pal_fact_t *facts, int32_t count, pal_rng_t *rng, int32_t *
         order[i] = i;
     pal_rng_shuffle(rng, order, count);
     for (int32_t i = 0; i < count; i++)
-        if (facts[order[i]].role == PAL_FORGET)
+        if (facts[order[i]].role == PAL_FORGET && !(open && facts[order[i]].role_given))
             deck[(*cards)++] = (card_t){&facts[order[i]], i};
     free(order);
     qsort(deck, (size_t)*cards, sizeof *deck, by_relation_then_fold);
@@ -50,7 +51,7 @@ int pal_deal_retain(pal_fact_t *facts, int32_t count, double fraction, pal_rng_t
                     pal_error_t *err)
 {
     int32_t cards;
-    card_t *deck = stack(facts, count, rng, &cards);
+    card_t *deck = stack(facts, count, 1, rng, &cards);
 
     if (!deck)
         return PAL_FAIL(err, PAL_ENOMEM, "an order of %d facts", count);
@@ -68,7 +69,7 @@ int pal_deal_folds(pal_fact_t *facts, int32_t count, int32_t folds, pal_rng_t *r
                    pal_error_t *err)
 {
     int32_t cards, dealt = 0;
-    card_t *deck = stack(facts, count, rng, &cards);
+    card_t *deck = stack(facts, count, 0, rng, &cards);
 
     if (!deck)
         return PAL_FAIL(err, PAL_ENOMEM, "an order of %d facts", count);

@@ -5,8 +5,9 @@
 #include "base/rng.h"
 #include "world/world.h"
 
-/* Make floor(fraction * count) of the facts retain facts (fold -1), spread evenly over
- * relations and the folds they have. fraction in [0, 1]. PAL_ENOMEM. */
+/* Make that fraction (rounded down) of the forget facts whose role was not given retain
+ * facts (fold -1), spread evenly over relations and the folds they have. fraction in
+ * [0, 1]. PAL_ENOMEM. */
 PAL_MUST_CHECK
 int pal_deal_retain(pal_fact_t *facts, int32_t count, double fraction, pal_rng_t *rng,
                     pal_error_t *err);

@@ -20,12 +20,24 @@ static const pal_param_t params[] = {
     {"folds", PAL_COUNT, AT(folds), 5, 3, 100, NULL, NULL, "folds",
      "parts of the forget facts that have no fold in the file"},
     {"retain", PAL_REAL, AT(retain), 0.2, 0, 1, NULL, NULL, "1",
-     "fraction of the facts to retain if the file marks none"},
+     "fraction to retain of the facts without a role, if the file retains none"},
     {"seed", PAL_COUNT, AT(seed), 0, 0, 1e15, NULL, NULL, "1",
      "of retain facts and folds that the file leaves open"},
     {0},
 };
 #undef AT
+
+/* What a person wrote holds. */
+static int check_roles(const pal_world_t *world, pal_error_t *err)
+{
+    for (int32_t i = 0; i < world->count; i++)
+        if (world->facts[i].role == PAL_RETAIN || !world->facts[i].role_given)
+            return PAL_OK;
+    return PAL_REJECT(err,
+                      "%s: every fact has the role \"forget\"; expected retain facts "
+                      "too, or facts without a role, of which a fraction is retained",
+                      world->source);
+}
 
 static int deal(const facts_t *p, pal_world_t *world, pal_error_t *err)
 {
@@ -63,6 +75,8 @@ static int make(const void *state, pal_world_t *world, pal_error_t *err)
                           "key 'file' is missing: a world of kind facts needs one");
     world->source = pal_arena_text(&world->arena, p->file, strlen(p->file));
     rc = pal_facts_read(p->file, &world->arena, &world->facts, &world->count, err);
+    if (rc == PAL_OK)
+        rc = check_roles(world, err);
     if (rc == PAL_OK)
         rc = deal(p, world, err);
     for (int32_t i = 0; rc == PAL_OK && i < world->count; i++) {

@@ -307,17 +307,21 @@ int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,
     pal_facts_report_t made = {0};
     pal_arena_t arena = {0};
     pal_fact_t *facts;
-    int32_t count;
+    int32_t count, given = 0;
     int rc = pal_facts_read(path, &arena, &facts, &count, err);
 
     if (rc == PAL_OK)
         rc = count_facts(facts, count, &made, err);
     if (rc == PAL_OK)
         rc = measure_floors(facts, count, &made, err);
-    for (int32_t i = 0; rc == PAL_OK && i < count; i++)
+    for (int32_t i = 0; rc == PAL_OK && i < count; i++) {
+        given += facts[i].role_given;
         warn_of_fact(&to, &facts[i]);
+    }
     if (rc == PAL_OK)
         rc = warn_of_repeats(&to, facts, count, err);
+    if (rc == PAL_OK && given == count && made.retain == 0)
+        warn(&to, 0, "every fact has the role \"forget\"; a world needs retain facts");
     if (rc == PAL_OK)
         warn_of_floors(&to, &made);
     pal_arena_free(&arena);

@@ -201,6 +201,7 @@ static int read_role(const input_t *in, const json_t *row, pal_fact_t *fact)
     if (role && (!text || (strcmp(text, "forget") && strcmp(text, "retain"))))
         return REJECT(in, "key 'role': '%.60s' is neither \"forget\" nor \"retain\"",
                       text ? text : pal_json_kind(role));
+    fact->role_given = role != NULL;
     fact->role = text && strcmp(text, "retain") == 0 ? PAL_RETAIN : PAL_FORGET;
     if (!fold)
         return PAL_OK;

@@ -26,7 +26,8 @@ typedef struct {
     const char *id;
     const char *relation; /* "" if none was given */
     pal_role_t role;
-    int32_t fold; /* 0 .. folds-1; -1 for a retain fact */
+    int role_given; /* 1: by the file; then no fraction changes it */
+    int32_t fold;   /* 0 .. folds-1; -1 for a retain fact */
     const char *question;
     const char *const *choices;
     int32_t choice_count; /* >= 2 */

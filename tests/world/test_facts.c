@@ -115,6 +115,24 @@ static void retain_facts_come_from_every_fold(void **unused)
     pal_world_free(&world);
 }
 
+/* A fraction is taken of the facts without a role alone. */
+static void a_role_of_the_file_is_never_dealt(void **unused)
+{
+    FILE *file = fopen("roles.jsonl", "w");
+    pal_world_t world;
+
+    (void)unused;
+    assert_non_null(file);
+    add_facts(file, "a", 30, ", \"role\": \"forget\"");
+    add_facts(file, "b", 20, "");
+    fclose(file);
+    world = make_world("facts", "file=roles.jsonl,retain=0.5");
+    for (int32_t i = 0; i < 30; i++)
+        assert_int_equal(world.facts[i].role, PAL_FORGET);
+    assert_int_equal(pal_world_select(&world, PAL_RETAIN, -1, NULL), 10);
+    pal_world_free(&world);
+}
+
 static void falsehoods_of_the_file_come_first(void **unused)
 {
     FILE *file = fopen("false.jsonl", "w");
@@ -185,6 +203,8 @@ static void what_cannot_be_a_world_is_refused(void **unused)
         {"file=open.jsonl,retain=0", PAL_EINVAL, "no retain fact"},
         {"file=open.jsonl,retain=1", PAL_EINVAL, "open.jsonl: 0 folds; at least 3"},
         {"file=two.jsonl", PAL_EINVAL, "two.jsonl: 2 folds; at least 3"},
+        {"file=forget.jsonl,retain=0.5", PAL_EINVAL,
+         "forget.jsonl: every fact has the role \"forget\"; expected retain facts"},
         {"file=gap.jsonl", PAL_EINVAL, "gap.jsonl: fold 1 has 0 forget facts"},
     };
     FILE *file;
@@ -193,6 +213,7 @@ static void what_cannot_be_a_world_is_refused(void **unused)
     write_text("bad.jsonl", "{}");
     write_two_relations("open.jsonl", "");
     write_two_relations("two.jsonl", ", \"fold\": 1");
+    write_two_relations("forget.jsonl", ", \"role\": \"forget\"");
     file = fopen("gap.jsonl", "w");
     assert_non_null(file);
     add_facts(file, "a", 10, ", \"fold\": 0");
@@ -217,6 +238,7 @@ int main(void)
         cmocka_unit_test(the_seed_and_the_text_make_the_key),
         cmocka_unit_test(folds_and_roles_of_the_file_are_kept),
         cmocka_unit_test(retain_facts_come_from_every_fold),
+        cmocka_unit_test(a_role_of_the_file_is_never_dealt),
         cmocka_unit_test(falsehoods_of_the_file_come_first),
         cmocka_unit_test(false_statements_are_made_by_replacement),
         cmocka_unit_test(what_cannot_be_a_world_is_refused),

@@ -558,6 +558,34 @@ static void the_facts_of_the_project_leak_nothing(void **unused)
     assert_true(fabs(report.rarest_answer - 0.25) < 1e-12);
 }
 
+static void a_file_without_retain_facts_is_warned_of(void **unused)
+{
+    static const struct {
+        const char *first, *second;
+        int warned;
+    } cases[] = {
+        {", \"role\": \"forget\"", ", \"role\": \"forget\"", 1},
+        {", \"role\": \"forget\"", ", \"role\": \"retain\"", 0},
+        {", \"role\": \"forget\"", "", 0},
+        {"", "", 0},
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        heard_t heard = {""};
+        pal_facts_report_t report;
+        char text[1024];
+
+        snprintf(text, sizeof text, FACT("a", "a?", "%s") "\n" FACT("b", "b?", "%s"),
+                 cases[i].first, cases[i].second);
+        write_text("roles.jsonl", text);
+        assert_int_equal(pal_facts_check("roles.jsonl", hear, &heard, &report, NULL),
+                         PAL_OK);
+        assert_int_equal(strstr(heard.text, "0: every fact has the role") != NULL,
+                         cases[i].warned);
+    }
+}
+
 static void a_refused_file_has_no_report(void **unused)
 {
     pal_facts_report_t report = {.facts = -7};
@@ -586,6 +614,7 @@ int main(void)
         cmocka_unit_test(floors_by_hand),
         cmocka_unit_test(a_leak_between_folds_is_told),
         cmocka_unit_test(the_facts_of_the_project_leak_nothing),
+        cmocka_unit_test(a_file_without_retain_facts_is_warned_of),
         cmocka_unit_test(a_refused_file_has_no_report),
     };
 
