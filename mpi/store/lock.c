@@ -12,6 +12,7 @@
 #include "store/file.h"
 
 enum { HOLDER_BYTES = 128 };
+static const char signature[] = "palimpsest process "; /* and its number and host */
 
 static char *lock_name(const char *path)
 {
@@ -31,11 +32,36 @@ static int is_current(const char *name, int fd)
            ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
+/* A lock that a killed run left, or that nobody has signed yet: nothing is lost with
+ * it. Anything else is a file of someone who did not know of us. */
+static int is_ours(int fd)
+{
+    char text[sizeof signature - 1];
+    struct stat file;
+    ssize_t n;
+
+    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode))
+        return 0;
+    n = pread(fd, text, sizeof text, 0);
+    return n == 0 ||
+           (n == (ssize_t)sizeof text && memcmp(text, signature, sizeof text) == 0);
+}
+
+/* A mount without locks: go on as if alone. */
+static int is_taken(const char *name, int fd)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if (fcntl(fd, F_SETLK, &whole) != 0 && errno != ENOLCK && errno != ENOTSUP &&
+        errno != ENOSYS)
+        return 1;
+    return !is_current(name, fd);
+}
+
 /* *lock >= 0 if it was taken; PAL_OK with *lock < 0 if another process holds it. */
 static int try_lock(const char *name, int *lock, pal_error_t *err)
 {
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
 
     *lock = -1;
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
@@ -43,15 +69,18 @@ static int try_lock(const char *name, int *lock, pal_error_t *err)
                           (int)(strlen(name) - strlen(".lock")), name);
     if (fd < 0)
         return PAL_FAIL(err, PAL_EIO, "cannot make %s: %s", name, strerror(errno));
-    if (fcntl(fd, F_SETLK, &whole) == 0 && is_current(name, fd)) {
-        *lock = fd;
+    if (is_taken(name, fd)) {
+        close(fd);
         return PAL_OK;
     }
-    if (errno == ENOLCK || errno == ENOTSUP || errno == ENOSYS) {
-        *lock = fd; /* a mount without locks: go on as if alone */
-        return PAL_OK;
+    if (!is_ours(fd)) {
+        close(fd);
+        return PAL_REJECT(err,
+                          "%s: no lock of this program, but its name; move it away, or "
+                          "choose another -o",
+                          name);
     }
-    close(fd);
+    *lock = fd;
     return PAL_OK;
 }
 
@@ -61,7 +90,7 @@ static void sign(int lock)
     int n;
 
     gethostname(host, sizeof host - 1);
-    n = snprintf(text, sizeof text, "process %ld on %s\n", (long)getpid(), host);
+    n = snprintf(text, sizeof text, "%s%ld on %s\n", signature, (long)getpid(), host);
     /* Only for the message of who comes second: no harm if it fails. */
     if (ftruncate(lock, 0) != 0 || pwrite(lock, text, (size_t)n, 0) != n)
         return;

@@ -40,7 +40,7 @@ static int make_temporary(const char *name, pal_plan_t *plan, const char *config
 
     if (rc != PAL_OK)
         return rc;
-    fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     error = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)size);
     if (error == EOPNOTSUPP || error == ENOSYS)
         error = 0; /* the write below reserves the blocks as well */
@@ -81,12 +81,17 @@ static int put_in_place(const char *name, const char *path, pal_error_t *err)
     return PAL_FAIL(err, PAL_EIO, "cannot rename %s: %s", name, strerror(error));
 }
 
+/* <path>.1a2b3c4d.tmp: hardly the name of another file, and that would not be touched.
+ */
 static char *temporary_name(const char *path)
 {
-    char *name = malloc(strlen(path) + sizeof ".tmp");
+    char *name = malloc(strlen(path) + sizeof ".12345678.tmp");
+    struct timespec now;
 
+    clock_gettime(CLOCK_REALTIME, &now);
     if (name)
-        sprintf(name, "%s.tmp", path); /* one suffices: the lock is held */
+        sprintf(name, "%s.%08x.tmp", path,
+                (unsigned)now.tv_nsec ^ (unsigned)now.tv_sec << 16);
     return name;
 }
 

@@ -2,6 +2,7 @@
 #ifndef PAL_TESTS_STORE_UTIL_H
 #define PAL_TESTS_STORE_UTIL_H
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
@@ -63,6 +64,19 @@ static inline int exists(const char *name)
     struct stat file;
 
     return stat(name, &file) == 0;
+}
+
+/* In the folder, hidden ones left out. */
+static inline int count_files(void)
+{
+    DIR *here = opendir(".");
+    struct dirent *entry;
+    int n = 0;
+
+    while ((entry = readdir(here)))
+        n += entry->d_name[0] != '.';
+    closedir(here);
+    return n;
 }
 
 static inline pal_store_t *open_for(made_plan_t *made, pal_resume_t *resume)

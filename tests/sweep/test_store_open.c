@@ -253,15 +253,14 @@ static void a_full_disk_leaves_nothing(void **unused)
         setrlimit(RLIMIT_FSIZE, &limit);
         if (pal_store_open(path, &small.plan, "", 0, &store, &resume, &err) != PAL_EIO)
             _exit(1);
-        _exit(strstr(err.text, "test_store.h5.tmp") && strstr(err.text, strerror(EFBIG))
+        _exit(strstr(err.text, "cannot make test_store.h5.") &&
+                      strstr(err.text, strerror(EFBIG))
                   ? 0
                   : 2);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_false(exists(path));
-    assert_false(exists("test_store.h5.tmp"));
-    assert_false(exists("test_store.h5.lock"));
+    assert_int_equal(count_files(), 0);
 }
 
 static void a_missing_folder_is_named(void **unused)
@@ -298,7 +297,7 @@ static void a_second_run_waits_for_the_first(void **unused)
     assert_int_equal(read(ready[0], &byte, 1), 1);
     assert_int_equal(pal_store_open(path, &small.plan, "", 0.2, &store, &resume, &err),
                      PAL_EINVAL);
-    assert_non_null(strstr(err.text, "another run is writing it (process "));
+    assert_non_null(strstr(err.text, "another run is writing it (palimpsest process "));
     store = view(); /* a reader need not wait */
     pal_store_close(store);
     kill(child, SIGKILL);
@@ -307,6 +306,72 @@ static void a_second_run_waits_for_the_first(void **unused)
     assert_false(exists("test_store.h5.lock"));
     close(ready[0]);
     close(ready[1]);
+}
+
+static void write_named(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+
+    assert_true(fputs(text, file) >= 0);
+    fclose(file);
+}
+
+static void assert_holds(const char *name, const char *text)
+{
+    char *bytes;
+    size_t n;
+
+    read_file(name, &bytes, &n);
+    assert_int_equal(n, strlen(text));
+    assert_memory_equal(bytes, text, n);
+    free(bytes);
+}
+
+static void files_of_others_are_left_alone(void **unused)
+{
+    static const char text[] = "somebody's notes, and more than a few of them\n";
+    static const char lock[] = "test_store.h5.lock";
+    pal_store_t *store = NULL;
+    pal_resume_t resume;
+    pal_error_t err;
+
+    (void)unused;
+    write_named("test_store.h5.tmp", text);
+    write_named(lock, text);
+    for (int i = 0; i < 3; i++) { /* notes, a pipe, a link to notes */
+        assert_int_equal(
+            pal_store_open(path, &small.plan, "", 0, &store, &resume, &err),
+            i == 2 ? PAL_EIO : PAL_EINVAL);
+        assert_non_null(strstr(err.text, lock));
+        assert_non_null(strstr(err.text, i == 2 ? strerror(ELOOP) : "no lock of this"));
+        if (i != 1)
+            assert_holds(lock, text);
+        assert_false(exists(path));
+        assert_int_equal(unlink(lock), 0);
+        assert_int_equal(i == 0   ? mkfifo(lock, 0600)
+                         : i == 1 ? symlink("test_store.h5.tmp", lock)
+                                  : 0,
+                         0);
+    }
+    pal_store_close(open_for(&small, &resume));
+    pal_store_close(open_for(&large, &resume));
+    assert_int_equal(resume.created, 2);
+    assert_holds("test_store.h5.tmp", text);
+    assert_int_equal(unlink("test_store.h5.tmp"), 0);
+    assert_int_equal(count_files(), 1);
+}
+
+/* A run that was killed left its lock, before or after it signed. */
+static void a_lock_left_behind_is_taken(void **unused)
+{
+    pal_resume_t resume;
+
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        write_named("test_store.h5.lock", i ? "palimpsest process 7 on node1\n" : "");
+        pal_store_close(open_for(&small, &resume));
+        assert_int_equal(count_files(), 1);
+    }
 }
 
 static void write_all_rows(pal_store_t *store, made_plan_t *made)
@@ -402,6 +467,8 @@ int main(void)
         FRESH(a_full_disk_leaves_nothing),
         FRESH(a_missing_folder_is_named),
         FRESH(a_second_run_waits_for_the_first),
+        FRESH(files_of_others_are_left_alone),
+        FRESH(a_lock_left_behind_is_taken),
         FRESH(a_finished_file_need_not_be_writable),
         FRESH(a_damaged_file_is_not_finished),
     };
