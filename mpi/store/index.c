@@ -8,6 +8,7 @@
  *   attribute sweep 10
  *   quickstart
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,8 +76,11 @@ static int read_head(const pal_store_t *store, size_t *bytes, uint32_t *crc,
     struct stat file;
     int schema = 0;
 
-    if (fstat(store->fd, &file) != 0 || !S_ISREG(file.st_mode))
-        return PAL_REJECT(err, "%s: not a file", store->path);
+    if (fstat(store->fd, &file) != 0)
+        return PAL_FAIL(err, PAL_EIO, "%s: %s", store->path, strerror(errno));
+    if (!S_ISREG(file.st_mode))
+        return PAL_REJECT(err, "%s: not a file but %s", store->path,
+                          S_ISDIR(file.st_mode) ? "a folder" : "a pipe or device");
     if (pread(store->fd, head, HEAD, 0) < 0 ||
         strncmp(head, title, sizeof title - 1) != 0)
         return PAL_REJECT(err, "%s: not a results file of palimpsest (%lld bytes, %s)",

@@ -29,6 +29,18 @@ static int write_all(int fd, const uint8_t *bytes, size_t size)
     return 0;
 }
 
+/* SA_RESTART does not cover this call: a signal for the program to stop may end it. */
+static int reserve(int fd, off_t size)
+{
+    int error;
+
+    do
+        error = posix_fallocate(fd, 0, size);
+    while (error == EINTR);
+    /* Where it does not exist, writing reserves the blocks as well. */
+    return error == EOPNOTSUPP || error == ENOSYS ? 0 : error;
+}
+
 /* The whole file under a temporary name. All its blocks are there after this, so the
  * disk cannot be full later. */
 static int make_temporary(const char *name, pal_plan_t *plan, const char *config,
@@ -41,14 +53,12 @@ static int make_temporary(const char *name, pal_plan_t *plan, const char *config
     if (rc != PAL_OK)
         return rc;
     fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    error = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)size);
-    if (error == EOPNOTSUPP || error == ENOSYS)
-        error = 0; /* the write below reserves the blocks as well */
+    error = fd < 0 ? errno : reserve(fd, (off_t)size);
     if (error == 0)
         error = write_all(fd, image, size);
     if (error == 0 && fsync(fd) != 0)
         error = errno;
-    if (fd >= 0 && close(fd) != 0 && error == 0)
+    if (fd >= 0 && close(fd) != 0 && error == 0 && errno != EINTR)
         error = errno;
     free(image);
     if (error == 0)

@@ -83,6 +83,17 @@ class Damage(unittest.TestCase):
         self.assert_refused("damaged: row 2 of /unlearned has another checksum", "show",
                             self.path)
 
+    def test_what_is_no_file(self):
+        made.make(self.path, seeds=(0,))
+        pipe = os.path.join(self.folder.name, "pipe")
+        os.mkfifo(pipe)
+        for other in (pipe, self.folder.name, "/dev/null"):
+            says = f"{other}: not a file but a "
+            self.assert_refused(says, "run", f"{self.path}.yaml", "-o", other)
+            self.assert_refused(says, "show", other)
+        self.assertEqual(sorted(os.listdir(self.folder.name)),
+                         ["cache", "made.h5", "made.h5.yaml", "pipe"])
+
     def test_rows_that_do_not_count(self):
         """What a kill leaves of a row, and a failure, are no results."""
         made.make(self.path, seeds=(0,), state=lambda i, row: (1, 0, 2)[i % 3])

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "store_util.h"
 
@@ -308,6 +309,73 @@ static void a_second_run_waits_for_the_first(void **unused)
     close(ready[1]);
 }
 
+/* A pipe is waited for in vain, and a device may do anything. */
+static void only_plain_files_are_opened(void **unused)
+{
+    static const char *const names[] = {"fifo", "folder", "folder/", "/dev/null",
+                                        "/dev/zero"};
+
+    (void)unused;
+    assert_int_equal(mkfifo("fifo", 0600) | mkdir("folder", 0700), 0);
+    alarm(20);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        pal_store_t *store = NULL;
+        pal_resume_t resume;
+        pal_error_t err;
+
+        assert_int_equal(
+            pal_store_open(names[i], &small.plan, "", 0, &store, &resume, &err),
+            PAL_EINVAL);
+        assert_null(store);
+        assert_memory_equal(err.text, names[i], strlen(names[i]));
+        assert_non_null(strstr(err.text, i == 1 || i == 2
+                                             ? ": not a file but a folder"
+                                             : ": not a file but a pipe or device"));
+    }
+    alarm(0);
+    assert_int_equal(count_files(), 2);
+    assert_int_equal(rmdir("folder") | unlink("fifo"), 0);
+}
+
+static void ignore(int number)
+{
+    (void)number;
+}
+
+/* Signals that end system calls, all the time. */
+static void signals_disturb_nothing(void **unused)
+{
+    const struct timespec pause = {0, 20000};
+    struct sigaction action = {.sa_handler = ignore}; /* no SA_RESTART */
+    pid_t self = getpid(), child;
+
+    (void)unused;
+    sigaction(SIGUSR1, &action, NULL);
+    child = fork();
+    if (child == 0) {
+        while (getppid() == self && kill(self, SIGUSR1) == 0)
+            nanosleep(&pause, NULL);
+        _exit(0);
+    }
+    assert_true(child > 0);
+    for (int i = 0; i < 20; i++) {
+        pal_resume_t resume;
+        pal_store_t *store;
+
+        unlink(path);
+        store = open_for(&large, &resume);
+        write_row(store, &large, PAL_TABLE_TRIALS, i, PAL_ROW_DONE);
+        pal_store_close(store);
+        store = open_for(&large, &resume);
+        assert_int_equal(resume.kept, 1);
+        assert_row(store, &large, PAL_TABLE_TRIALS, i);
+        pal_store_close(store);
+    }
+    kill(child, SIGKILL);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
 static void write_named(const char *name, const char *text)
 {
     FILE *file = fopen(name, "w");
@@ -467,6 +535,8 @@ int main(void)
         FRESH(a_full_disk_leaves_nothing),
         FRESH(a_missing_folder_is_named),
         FRESH(a_second_run_waits_for_the_first),
+        FRESH(only_plain_files_are_opened),
+        FRESH(signals_disturb_nothing),
         FRESH(files_of_others_are_left_alone),
         FRESH(a_lock_left_behind_is_taken),
         FRESH(a_finished_file_need_not_be_writable),
