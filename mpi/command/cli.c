@@ -11,7 +11,7 @@
 
 const pal_command_t *const pal_commands[] = {
     &pal_cmd_run,  &pal_cmd_plan,  &pal_cmd_status, &pal_cmd_show,
-    &pal_cmd_list, &pal_cmd_facts, &pal_cmd_verify, NULL};
+    &pal_cmd_list, &pal_cmd_facts, &pal_cmd_verify, &pal_cmd_bench, NULL};
 
 /* --- Messages --- */
 

@@ -61,6 +61,6 @@ void pal_cli_bytes(double bytes, char *text, int n);
 /* In order of use; ends with NULL. */
 extern const pal_command_t *const pal_commands[];
 extern const pal_command_t pal_cmd_run, pal_cmd_plan, pal_cmd_status, pal_cmd_show,
-    pal_cmd_list, pal_cmd_facts, pal_cmd_verify;
+    pal_cmd_list, pal_cmd_facts, pal_cmd_verify, pal_cmd_bench;
 
 #endif

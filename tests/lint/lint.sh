@@ -56,7 +56,7 @@ arrows()
 {
     code src | awk '
     BEGIN {
-        split("base kernel model world train unlearn stage", order, " ")
+        split("base kernel model world train unlearn stage bench", order, " ")
         for (i in order) level[order[i]] = i + 0
         level["eval"] = level["train"]; level["attack"] = level["unlearn"]
     }

@@ -110,6 +110,8 @@ static void command_lines(void **unused)
         {"status --help", 0, {"usage: palimpsest status", "--json"}},
         {"show --help", 0, {"usage: palimpsest show", "--json"}},
         {"list --help", 0, {"usage: palimpsest list"}},
+        {"bench --help", 0, {"usage: palimpsest bench", "--peer", "--threads N"}},
+        {"bench --time 0", 2, {"option --time", "'0'"}},
         {"facts -h", 0, {"usage: palimpsest facts", "import-rtt"}},
         {"plan", 2, {"plan: missing operand", "CONFIG"}},
         {"plan a b", 2, {"plan: too many operands"}},
