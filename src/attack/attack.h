@@ -27,9 +27,9 @@ typedef struct {
     const pal_param_t *params; /* beside the common ones (stage/spec.h) */
     size_t state_size;         /* bytes, <= PAL_STATE_MAX */
 
-    /* Optional. 1 if the attack trains this slice. Default: every slice. */
-    int (*trains)(const void *state, const pal_layout_t *layout,
-                  const pal_slice_t *slice);
+    /* Optional. As in method.h. */
+    double (*rate)(const void *state, const pal_layout_t *layout,
+                   const pal_slice_t *slice);
     int (*begin)(void *state, pal_attacking_t *run, pal_error_t *err); /* optional */
 
     /* Required. As in method.h. */

@@ -137,11 +137,31 @@ const pal_slice_t *pal_layout_slice(const pal_layout_t *layout, pal_slice_kind_t
     return &layout->slices[kind + layer * BLOCK_SLICES];
 }
 
-static int is_matrix(pal_slice_kind_t kind)
+int pal_layout_buffer(const pal_layout_t *layout, const char *name, float **out,
+                      pal_error_t *err)
 {
-    return kind == PAL_TOKEN_EMBEDDING || kind == PAL_POSITION_EMBEDDING ||
-           kind == PAL_ATTENTION_QKV || kind == PAL_ATTENTION_OUT ||
-           kind == PAL_MLP_UP || kind == PAL_MLP_DOWN;
+    float *buffer = calloc((size_t)layout->count, sizeof *buffer);
+
+    if (!buffer)
+        return PAL_FAIL(err, PAL_ENOMEM, "%s of %lld parameters", name,
+                        (long long)layout->count);
+    *out = buffer;
+    return PAL_OK;
+}
+
+int pal_slice_is_matrix(pal_slice_kind_t kind)
+{
+    switch (kind) {
+    case PAL_TOKEN_EMBEDDING:
+    case PAL_POSITION_EMBEDDING:
+    case PAL_ATTENTION_QKV:
+    case PAL_ATTENTION_OUT:
+    case PAL_MLP_UP:
+    case PAL_MLP_DOWN:
+        return 1;
+    default:
+        return 0;
+    }
 }
 
 static int is_norm(pal_slice_kind_t kind)
@@ -162,7 +182,7 @@ void pal_layout_init(const pal_layout_t *layout, pal_key_t key, float *weights)
 
         if (slice->kind == PAL_ATTENTION_OUT || slice->kind == PAL_MLP_DOWN)
             deviation /= sqrt(2.0 * layout->shape.layers);
-        if (is_matrix(slice->kind))
+        if (pal_slice_is_matrix(slice->kind))
             for (int64_t j = 0; j < slice->size; j++)
                 w[j] = (float)(deviation * pal_rng_normal(&rng));
         if (is_norm(slice->kind))

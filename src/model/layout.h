@@ -70,6 +70,15 @@ void pal_layout_destroy(pal_layout_t *layout);
 const pal_slice_t *pal_layout_slice(const pal_layout_t *layout, pal_slice_kind_t kind,
                                     int32_t layer);
 
+/* 1 for what multiplies or embeds, 0 for scales, shifts and biases. */
+int pal_slice_is_matrix(pal_slice_kind_t kind);
+
+/* A zeroed buffer of layout->count floats for gradients or weights, to be released with
+ * free(); `name` is for the message of PAL_ENOMEM. */
+PAL_MUST_CHECK
+int pal_layout_buffer(const pal_layout_t *layout, const char *name, float **out,
+                      pal_error_t *err);
+
 /* Draw initial weights from stream "init" of key: matrices normal with standard
  * deviation 0.02 (residual outputs 0.02 / sqrt(2 L)), scales 1, shifts and biases 0. */
 void pal_layout_init(const pal_layout_t *layout, pal_key_t key, float *weights);

@@ -25,6 +25,7 @@ static void clear(pal_lab_t *lab)
     pal_layout_destroy(lab->layout);
     free(lab->work);
     free(lab->best);
+    free(lab->rate);
     free(lab->train);
     free(lab->facts);
     free(lab->right);
@@ -47,10 +48,12 @@ static int allocate(pal_lab_t *lab, const pal_ground_t *ground, pal_error_t *err
 
     lab->work = malloc(n * sizeof(float));
     lab->best = malloc(n * sizeof(float));
+    lab->rate = malloc((size_t)lab->layout->slice_count * sizeof *lab->rate);
     lab->train = malloc((size_t)lab->layout->slice_count);
     lab->facts = malloc(facts * sizeof *lab->facts);
     lab->right = malloc(facts);
-    if (!lab->work || !lab->best || !lab->train || !lab->facts || !lab->right)
+    if (!lab->work || !lab->best || !lab->rate || !lab->train || !lab->facts ||
+        !lab->right)
         return PAL_FAIL(err, PAL_ENOMEM, "weights of %zu parameters", n);
     return PAL_OK;
 }
@@ -94,12 +97,14 @@ int pal_lab_prepare(pal_lab_t *lab, const pal_ground_t *ground,
     return rc;
 }
 
-void pal_lab_select(pal_lab_t *lab, pal_trains_t trains, const void *state)
+void pal_lab_select(pal_lab_t *lab, pal_rate_t rate, const void *state)
 {
     const pal_layout_t *layout = lab->layout;
 
-    for (int32_t i = 0; i < layout->slice_count; i++)
-        lab->train[i] = !trains || trains(state, layout, &layout->slices[i]);
+    for (int32_t i = 0; i < layout->slice_count; i++) {
+        lab->rate[i] = rate ? rate(state, layout, &layout->slices[i]) : 1;
+        lab->train[i] = lab->rate[i] != 0;
+    }
 }
 
 static void pack(const uint8_t *right, int32_t n, uint8_t *bits)

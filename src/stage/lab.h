@@ -16,9 +16,10 @@ struct pal_lab {
     pal_trainer_t *trainer;
     pal_scorer_t *scorer;
     float *work, *best; /* layout->count each: a trial's weights and their best */
-    uint8_t *train;     /* one flag per slice */
-    int32_t *facts;     /* one per fact of the world */
-    uint8_t *right;     /* same */
+    double *rate; /* learning-rate multiplier per slice, and whether it is not 0 */
+    uint8_t *train;
+    int32_t *facts; /* one per fact of the world */
+    uint8_t *right; /* same */
 };
 
 /* Make or keep the working set for this ground and model. On failure the lab is empty.
@@ -27,12 +28,12 @@ PAL_MUST_CHECK
 int pal_lab_prepare(pal_lab_t *lab, const pal_ground_t *ground,
                     const pal_base_spec_t *spec, pal_error_t *err);
 
-/* Whether an entry trains a slice, as in method.h and attack.h. */
-typedef int (*pal_trains_t)(const void *state, const pal_layout_t *layout,
-                            const pal_slice_t *slice);
+/* The learning-rate multiplier of a slice, as in method.h and attack.h. */
+typedef double (*pal_rate_t)(const void *state, const pal_layout_t *layout,
+                             const pal_slice_t *slice);
 
-/* Set lab->train; NULL: every slice. */
-void pal_lab_select(pal_lab_t *lab, pal_trains_t trains, const void *state);
+/* Set lab->rate and lab->train; NULL: 1 for every slice. */
+void pal_lab_select(pal_lab_t *lab, pal_rate_t rate, const void *state);
 
 /* Score the facts of a role and fold (fold < 0: all) with these weights; bits (may be
  * NULL) gets one packed bit per fact. */

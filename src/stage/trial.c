@@ -63,7 +63,7 @@ static int run_attack(struct attacking *run, float *weights, pal_error_t *err)
     const pal_attack_t *attack = run->spec->attack;
     pal_lab_t *lab = run->lab;
     pal_training_t training = {.recipe = &run->spec->common.recipe,
-                               .train = lab->train,
+                               .rate = lab->rate,
                                .stop = lab->stop,
                                .step = step,
                                .watch = watch,
@@ -74,7 +74,7 @@ static int run_attack(struct attacking *run, float *weights, pal_error_t *err)
 
     if (rc != PAL_OK)
         return rc;
-    pal_lab_select(lab, attack->trains, run->state);
+    pal_lab_select(lab, attack->rate, run->state);
     if (attack->begin)
         rc = attack->begin(run->state, &run->lent, err);
     if (rc == PAL_OK)

@@ -20,6 +20,13 @@ static int step(void *ctx, int64_t i, const float *weights, float *grad, double 
                              err);
 }
 
+static int edit(void *ctx, int64_t i, float *weights, pal_error_t *err)
+{
+    struct unlearning *run = ctx;
+
+    return run->method->edit(run->state, &run->lent, i, run->train, weights, err);
+}
+
 static int train(pal_lab_t *lab, const pal_unlearn_spec_t *spec, pal_unlearning_t *lent,
                  float *weights, double *loss, pal_error_t *err)
 {
@@ -27,14 +34,15 @@ static int train(pal_lab_t *lab, const pal_unlearn_spec_t *spec, pal_unlearning_
     struct unlearning run = {
         .method = spec->method, .state = state, .lent = *lent, .train = lab->train};
     pal_training_t training = {.recipe = &spec->common.recipe,
-                               .train = lab->train,
+                               .rate = lab->rate,
                                .stop = lab->stop,
+                               .edit = spec->method->edit ? edit : NULL,
                                .step = step,
                                .ctx = &run};
     int rc = PAL_OK;
 
     memcpy(state, spec->state, sizeof state);
-    pal_lab_select(lab, spec->method->trains, state);
+    pal_lab_select(lab, spec->method->rate, state);
     if (spec->method->begin)
         rc = spec->method->begin(state, &run.lent, err);
     if (rc == PAL_OK)
@@ -55,6 +63,7 @@ static int run_method(pal_lab_t *lab, const pal_ground_t *ground,
                              .pass = lab->pass,
                              .frozen = lab->frozen,
                              .key = key,
+                             .stop = lab->stop,
                              .coefficient = spec->common.coefficient,
                              .steps = spec->common.recipe.steps};
     int32_t batch = (int32_t)spec->common.recipe.batch;

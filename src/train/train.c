@@ -5,25 +5,44 @@
 #include <string.h>
 
 #include "kernel/optimizer.h"
+#include "kernel/vector.h"
 
 /* Runs are a few hundred steps: a second moment with a memory of 100 steps, not 1,000.
- */
+ * They are also Lion's published ones. */
 static const double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8;
 static const double pi = 3.14159265358979323846;
 
+enum { MOMENTS = 2 };
+
+static const struct optimizer {
+    const char *name;
+    void (*update)(float *w, const float *g, float *m, float *v, int64_t n,
+                   const pal_update_t *h);
+    int moments;
+} optimizers[] = {
+    {"adamw", pal_adamw, 2},
+    {"sgd", pal_sgd, 0},
+    {"momentum", pal_momentum, 1},
+    {"lion", pal_lion, 1},
+};
+
 struct pal_trainer {
     const pal_layout_t *layout;
-    float *grad, *m, *v; /* layout->count each */
+    const struct optimizer *optimizer;
+    float *grad;             /* layout->count, as all below */
+    float *moments[MOMENTS]; /* NULL until an optimizer needs them */
 };
 
 double pal_recipe_lr(const pal_recipe_t *recipe, int64_t step)
 {
-    double lr = recipe->lr;
+    double lr = recipe->lr, done = (double)step / (double)recipe->steps;
 
     if (step + 1 < recipe->warmup)
         lr *= (double)(step + 1) / (double)recipe->warmup;
     if (strcmp(recipe->schedule, "cosine") == 0)
-        lr *= 0.5 * (1 + cos(pi * (double)step / (double)recipe->steps));
+        lr *= 0.5 * (1 + cos(pi * done));
+    if (strcmp(recipe->schedule, "linear") == 0)
+        lr *= 1 - done;
     return lr;
 }
 
@@ -33,19 +52,16 @@ int pal_trainer_create(const pal_layout_t *layout, pal_trainer_t **out,
     pal_trainer_t *trainer = calloc(1, sizeof *trainer);
     size_t n = (size_t)layout->count;
 
-    if (!trainer)
-        goto fail;
-    trainer->layout = layout;
-    trainer->grad = calloc(n, sizeof(float));
-    trainer->m = calloc(n, sizeof(float));
-    trainer->v = calloc(n, sizeof(float));
-    if (!trainer->grad || !trainer->m || !trainer->v)
-        goto fail;
+    if (trainer) {
+        trainer->layout = layout;
+        trainer->grad = calloc(n, sizeof(float));
+    }
+    if (!trainer || !trainer->grad) {
+        pal_trainer_destroy(trainer);
+        return PAL_FAIL(err, PAL_ENOMEM, "gradient of %zu parameters", n);
+    }
     *out = trainer;
     return PAL_OK;
-fail:
-    pal_trainer_destroy(trainer);
-    return PAL_FAIL(err, PAL_ENOMEM, "gradient and moments of %zu parameters", n);
 }
 
 void pal_trainer_destroy(pal_trainer_t *trainer)
@@ -53,14 +69,35 @@ void pal_trainer_destroy(pal_trainer_t *trainer)
     if (!trainer)
         return;
     free(trainer->grad);
-    free(trainer->m);
-    free(trainer->v);
+    for (int i = 0; i < MOMENTS; i++)
+        free(trainer->moments[i]);
     free(trainer);
 }
 
-static int trains(const pal_training_t *training, int32_t slice)
+int pal_trainer_reserve(pal_trainer_t *trainer, const char *optimizer, pal_error_t *err)
 {
-    return !training->train || training->train[slice];
+    const int known = sizeof optimizers / sizeof *optimizers;
+    size_t n = (size_t)trainer->layout->count;
+    int k = 0;
+
+    while (k < known && strcmp(optimizers[k].name, optimizer) != 0)
+        k++;
+    if (k == known)
+        return PAL_REJECT(
+            err, "no optimizer '%s'; there are adamw, sgd, momentum, lion", optimizer);
+    for (int i = 0; i < optimizers[k].moments; i++) {
+        if (!trainer->moments[i])
+            trainer->moments[i] = malloc(n * sizeof(float));
+        if (!trainer->moments[i])
+            return PAL_FAIL(err, PAL_ENOMEM, "moments of %zu parameters", n);
+    }
+    trainer->optimizer = &optimizers[k];
+    return PAL_OK;
+}
+
+static double rate(const pal_training_t *training, int32_t slice)
+{
+    return training->rate ? training->rate[slice] : 1;
 }
 
 static double gradient_norm(const pal_trainer_t *trainer,
@@ -72,26 +109,15 @@ static double gradient_norm(const pal_trainer_t *trainer,
     for (int32_t i = 0; i < layout->slice_count; i++) {
         const pal_slice_t *slice = &layout->slices[i];
 
-        if (trains(training, i))
+        if (rate(training, i) != 0)
             square += pal_norm_squared(trainer->grad + slice->offset, slice->size);
     }
     return sqrt(square);
 }
 
-/* Weight decay is for what multiplies, not for norms and biases. */
-static int is_matrix(pal_slice_kind_t kind)
+static float *moment(const pal_trainer_t *trainer, int i, int64_t offset)
 {
-    switch (kind) {
-    case PAL_TOKEN_EMBEDDING:
-    case PAL_POSITION_EMBEDDING:
-    case PAL_ATTENTION_QKV:
-    case PAL_ATTENTION_OUT:
-    case PAL_MLP_UP:
-    case PAL_MLP_DOWN:
-        return 1;
-    default:
-        return 0;
-    }
+    return i < trainer->optimizer->moments ? trainer->moments[i] + offset : NULL;
 }
 
 static void update(pal_trainer_t *trainer, const pal_training_t *training, int64_t step,
@@ -99,22 +125,25 @@ static void update(pal_trainer_t *trainer, const pal_training_t *training, int64
 {
     const pal_layout_t *layout = trainer->layout;
     const pal_recipe_t *recipe = training->recipe;
-    pal_adamw_t h = {.lr = pal_recipe_lr(recipe, step),
-                     .beta1 = beta1,
-                     .beta2 = beta2,
-                     .epsilon = epsilon,
-                     .grad_scale = grad_scale,
-                     .step = step + 1};
+    const double lr = pal_recipe_lr(recipe, step);
+    pal_update_t h = {.beta1 = beta1,
+                      .beta2 = beta2,
+                      .epsilon = epsilon,
+                      .grad_scale = grad_scale,
+                      .step = step + 1};
 
     for (int32_t i = 0; i < layout->slice_count; i++) {
         const pal_slice_t *slice = &layout->slices[i];
         int64_t at = slice->offset;
 
-        if (!trains(training, i))
+        h.lr = rate(training, i) * lr;
+        if (rate(training, i) == 0)
             continue;
-        h.decay = is_matrix(slice->kind) ? recipe->decay : 0;
-        pal_adamw(weights + at, trainer->grad + at, trainer->m + at, trainer->v + at,
-                  slice->size, &h);
+        /* Weight decay is for what multiplies, not for norms and biases. */
+        h.decay = pal_slice_is_matrix(slice->kind) ? recipe->decay : 0;
+        trainer->optimizer->update(weights + at, trainer->grad + at,
+                                   moment(trainer, 0, at), moment(trainer, 1, at),
+                                   slice->size, &h);
     }
 }
 
@@ -122,13 +151,16 @@ static int one_step(pal_trainer_t *trainer, const pal_training_t *training,
                     int64_t step, float *weights, double *loss, pal_error_t *err)
 {
     double clip = training->recipe->clip, norm;
-    int rc;
+    int rc = PAL_OK;
 
     if (training->stop && atomic_load(training->stop))
         return PAL_FAIL(err, PAL_ESTOP, "stopped after %lld of %lld steps",
                         (long long)step, (long long)training->recipe->steps);
     memset(trainer->grad, 0, (size_t)trainer->layout->count * sizeof(float));
-    rc = training->step(training->ctx, step, weights, trainer->grad, loss, err);
+    if (training->edit)
+        rc = training->edit(training->ctx, step, weights, err);
+    if (rc == PAL_OK)
+        rc = training->step(training->ctx, step, weights, trainer->grad, loss, err);
     if (rc != PAL_OK)
         return rc;
     norm = gradient_norm(trainer, training);
@@ -153,16 +185,18 @@ int pal_train(pal_trainer_t *trainer, const pal_training_t *training, float *wei
               double *loss, pal_error_t *err)
 {
     size_t bytes = (size_t)trainer->layout->count * sizeof(float);
-    int rc = PAL_OK;
+    int rc = pal_trainer_reserve(trainer, training->recipe->optimizer, err);
 
-    memset(trainer->m, 0, bytes);
-    memset(trainer->v, 0, bytes);
+    for (int i = 0; rc == PAL_OK && i < trainer->optimizer->moments; i++)
+        memset(trainer->moments[i], 0, bytes);
     *loss = NAN;
     for (int64_t step = 0; step < training->recipe->steps && rc == PAL_OK; step++) {
         rc = one_step(trainer, training, step, weights, loss, err);
         if (rc == PAL_OK && is_due(training, step))
             rc = training->watch(training->ctx, step + 1, weights, *loss, err);
     }
+    if (rc == PAL_ENOUGH)
+        return PAL_OK;
     if (rc == PAL_OK && !isfinite(pal_norm_squared(weights, trainer->layout->count)))
         rc = PAL_FAIL(err, PAL_EDIVERGE, "a weight is not finite after the last step");
     return rc;

@@ -11,6 +11,8 @@
 #ifndef PAL_UNLEARN_METHOD_H
 #define PAL_UNLEARN_METHOD_H
 
+#include <stdatomic.h>
+
 #include "base/param.h"
 #include "model/pass.h"
 #include "world/corpus.h"
@@ -39,7 +41,8 @@ typedef struct {
     pal_stream_t *retain; /* statements and questions of the retain facts */
     double coefficient;
     int64_t steps;
-    pal_key_t key; /* of this stage, for random streams */
+    pal_key_t key;          /* of this stage, for random streams */
+    const atomic_int *stop; /* for runs within a step (train.h); may be NULL */
 } pal_unlearning_t;
 
 typedef struct {
@@ -50,16 +53,22 @@ typedef struct {
     size_t state_size;         /* bytes, parameters included, <= PAL_STATE_MAX */
     double cost; /* of a step, in training steps on one batch; 0 means 2 */
 
-    /* Optional. PAL_EINVAL if the parameters do not fit a model of this shape: the message
-     * says which, its value and what was expected. */
+    /* Optional. PAL_EINVAL if the parameters do not fit a model of this shape: the
+     * message says which, its value and what was expected. */
     int (*check)(const void *state, const pal_shape_t *shape, pal_error_t *err);
 
-    /* Optional. 1 if the method trains this slice. Default: every slice. */
-    int (*trains)(const void *state, const pal_layout_t *layout,
-                  const pal_slice_t *slice);
+    /* Optional. Multiplier of the learning rate for this slice: 0 freezes it, a
+     * negative one ascends. Default: 1 for every slice. */
+    double (*rate)(const void *state, const pal_layout_t *layout,
+                   const pal_slice_t *slice);
 
     /* Optional. Allocate scratch, measure the frozen model. */
     int (*begin)(void *state, pal_unlearning_t *run, pal_error_t *err);
+
+    /* Optional. Change the weights outright before step `step`, e.g. to a noised
+     * teacher before step 0 (train/snapshot.h). `train` has one flag per slice. */
+    int (*edit)(void *state, pal_unlearning_t *run, int64_t step, const uint8_t *train,
+                float *weights, pal_error_t *err);
 
     /* Required unless a control. Add the gradient of the loss at `weights` to grad,
      * which is zeroed, and store the loss (nats per token or as the method defines).

@@ -48,7 +48,7 @@ static int32_t steered_layer(const struct state *state, const pal_layout_t *layo
     return (int32_t)state->layer;
 }
 
-static int trains(const void *p, const pal_layout_t *layout, const pal_slice_t *slice)
+static double rate(const void *p, const pal_layout_t *layout, const pal_slice_t *slice)
 {
     const struct state *state = p;
     int32_t layer = steered_layer(state, layout);
@@ -168,7 +168,7 @@ const pal_method_t pal_method_rmu = {
     .state_size = sizeof(struct state),
     .cost = 1, /* half of the blocks: two passes with gradient and one without */
     .check = check,
-    .trains = trains,
+    .rate = rate,
     .begin = begin,
     .step = step,
     .end = end,

@@ -24,6 +24,7 @@
 #include "kernel/norm.h"
 #include "kernel/optimizer.h"
 #include "kernel/rows.h"
+#include "kernel/vector.h"
 
 #define CLOSE 2e-6
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -304,28 +305,31 @@ static void rows_and_embedding_match(void **unused)
     drop(table), drop(place), drop(x), drop(sum), drop(back), drop(spot);
 }
 
-static void adamw_matches(void **unused)
+typedef void (*update_t)(float *w, const float *g, float *m, float *v, int64_t n,
+                         const pal_update_t *h);
+typedef void (*update_ref_t)(double *w, const double *g, double *m, double *v,
+                             int64_t n, const pal_update_t *h);
+
+/* Gradients keep their sign for a few steps: Lion looks at nothing else, and where its
+ * mean is near zero the twins may rightly differ. */
+static void optimizer_matches(update_t update, update_ref_t update_ref)
 {
-    const pal_adamw_t first = {.lr = 1e-2,
-                               .beta1 = 0.9,
-                               .beta2 = 0.99,
-                               .epsilon = 1e-8,
-                               .decay = 0.1,
-                               .grad_scale = 0.25,
-                               .step = 1};
-    twin_t w = twin(1003, 1.0), m = twin(1003, 0.0), v = twin(1003, 0.0);
+    enum { N = 1003 };
+    pal_update_t h = {
+        .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .decay = 0.1, .grad_scale = 0.25};
+    twin_t w = twin(N, 1.0), m = twin(N, 0.0), v = twin(N, 0.0);
 
-    (void)unused;
     for (int64_t step = 1; step <= 20; step++) {
-        twin_t g = twin(1003, 1e-3);
-        pal_adamw_t h = first;
+        twin_t g = twin(N, 1e-3);
 
+        for (size_t i = 0; i < N; i++) {
+            g.fast[i] = fabsf(g.fast[i]) * (i % 2 ? 1.0f : -1.0f);
+            g.naive[i] = (double)g.fast[i];
+        }
         h.step = step;
-        pal_adamw(w.fast, g.fast, m.fast, v.fast, 1003, &h);
-        pal_adamw_ref(w.naive, g.naive, m.naive, v.naive, 1003, &h);
-        assert_true(
-            fabs(pal_norm_squared(g.fast, 1003) / pal_norm_squared_ref(g.naive, 1003) -
-                 1.0) < 1e-12);
+        h.lr = step % 5 ? 1e-2 : -1e-2; /* ascends at times */
+        update(w.fast, g.fast, m.fast, v.fast, N, &h);
+        update_ref(w.naive, g.naive, m.naive, v.naive, N, &h);
         drop(g);
     }
     assert_close(w, CLOSE);
@@ -334,16 +338,48 @@ static void adamw_matches(void **unused)
     drop(w), drop(m), drop(v);
 }
 
+static void optimizers_match(void **unused)
+{
+    (void)unused;
+    optimizer_matches(pal_sgd, pal_sgd_ref);
+    optimizer_matches(pal_momentum, pal_momentum_ref);
+    optimizer_matches(pal_adamw, pal_adamw_ref);
+    optimizer_matches(pal_lion, pal_lion_ref);
+}
+
+/* Two steps worked out by hand: gradients 2 and -4, halved, lr 0.5, no decay. */
+static void optimizers_step_as_published(void **unused)
+{
+    pal_update_t h = {.lr = 0.5, .beta1 = 0.75, .beta2 = 0.5, .grad_scale = 0.5};
+    float sgd = 3.0f, momentum = 3.0f, lion = 3.0f, m = 0.0f, k = 0.0f;
+    const float g[2] = {2.0f, -4.0f};
+
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        pal_sgd(&sgd, &g[i], NULL, NULL, 1, &h);
+        pal_momentum(&momentum, &g[i], &m, NULL, 1, &h);
+        pal_lion(&lion, &g[i], &k, NULL, 1, &h);
+    }
+    assert_true(sgd == 3.0f - 0.5f + 1.0f);
+    assert_true(m == 0.75f - 2.0f && momentum == 3.0f - 0.5f + 0.625f);
+    /* m = 0.5, then 0.75 * 0.5 + 0.25 * -2 < 0: once down, once up. */
+    assert_true(lion == 3.0f && k == 0.25f - 1.0f);
+    h.lr = -0.5;
+    h.decay = 0.5;
+    pal_sgd(&sgd, &g[0], NULL, NULL, 1, &h); /* ascends, and the decay still shrinks */
+    assert_true(sgd == 0.75f * 3.5f + 0.5f);
+}
+
 /* The first step has size lr whatever the gradient's scale; decay acts on w alone. */
 static void adamw_first_step(void **unused)
 {
-    const pal_adamw_t h = {.lr = 0.5,
-                           .beta1 = 0.9,
-                           .beta2 = 0.999,
-                           .epsilon = 1e-12,
-                           .decay = 0.5,
-                           .grad_scale = 1.0,
-                           .step = 1};
+    const pal_update_t h = {.lr = 0.5,
+                            .beta1 = 0.9,
+                            .beta2 = 0.999,
+                            .epsilon = 1e-12,
+                            .decay = 0.5,
+                            .grad_scale = 1.0,
+                            .step = 1};
     float w[3] = {4.0f, 4.0f, 4.0f}, m[3] = {0}, v[3] = {0};
     const float g[3] = {100.0f, -1e-3f, 0.0f};
 
@@ -352,6 +388,64 @@ static void adamw_first_step(void **unused)
     assert_true(fabsf(w[0] - 2.5f) < 1e-5f);
     assert_true(fabsf(w[1] - 3.5f) < 1e-5f);
     assert_true(fabsf(w[2] - 3.0f) < 1e-6f);
+}
+
+static void vectors_match(void **unused)
+{
+    static const int64_t sizes[] = {0, 1, 15, 16, 33, 1003};
+
+    (void)unused;
+    for (size_t k = 0; k < COUNT(sizes); k++) {
+        int64_t n = sizes[k];
+        twin_t x = twin((size_t)n, 1.0), y = twin((size_t)n, 2.0);
+        double dot = pal_dot_ref(x.naive, y.naive, n);
+
+        assert_true(fabs(pal_dot(x.fast, y.fast, n) - dot) <= 1e-12 * (double)n);
+        assert_true(fabs(pal_norm_squared(x.fast, n) -
+                         pal_norm_squared_ref(x.naive, n)) <= 1e-12 * (double)n);
+        pal_axpby(y.fast, -0.5f, 3.0f, x.fast, n);
+        pal_axpby_ref(y.naive, -0.5, 3.0, x.naive, n);
+        assert_close(y, CLOSE);
+        pal_scale(y.fast, 0.3f, n);
+        pal_scale_ref(y.naive, (double)0.3f, n);
+        assert_close(y, CLOSE);
+        if (n > 2)
+            y.fast[2] = 0.0f, y.naive[2] = 0.0;
+        pal_sign_mask(x.fast, y.fast, n);
+        pal_sign_mask_ref(x.naive, y.naive, n);
+        assert_close(x, 0.0);
+        pal_axpby(y.fast, 0.0f, 2.0f, x.fast, n);
+        pal_axpby_ref(y.naive, 0.0, 2.0, x.naive, n);
+        assert_close(y, 0.0);
+        drop(x), drop(y);
+    }
+}
+
+/* Signs that differ, zeros included, clear; NaN is neither kept out nor lost. */
+static void sign_mask_by_hand(void **unused)
+{
+    float x[] = {1, 1, 1, -1, -1, -1, 0, NAN, 1e-40f};
+    const float y[] = {2, -2, 0, -2, 2, 0, 2, -1, 1e-40f};
+    const float kept[] = {1, 0, 0, -1, 0, 0, 0, 0, 1e-40f};
+
+    (void)unused;
+    pal_sign_mask(x, y, COUNT(x));
+    for (size_t i = 0; i < COUNT(x); i++)
+        if (i == 7)
+            assert_true(isnan(x[i]));
+        else
+            assert_true(x[i] == kept[i]);
+}
+
+/* y that is overwritten may hold anything. */
+static void axpby_overwrites(void **unused)
+{
+    float y = NAN;
+    const float x = 3.0f;
+
+    (void)unused;
+    pal_axpby(&y, 0.0f, 2.0f, &x, 1);
+    assert_true(y == 6.0f);
 }
 
 /* A NaN anywhere in the input reaches what depends on it. */
@@ -382,6 +476,7 @@ static void nan_propagates(void **unused)
         pal_gelu_forward(y, z, 40);
         assert_true(isnan(y[i]));
         assert_true(isnan(pal_norm_squared(z, 40)));
+        assert_true(isnan(pal_dot(z, y, 40)));
         z[i] = 0.0f;
     }
     free(scratch);
@@ -409,7 +504,11 @@ int main(void)
         cmocka_unit_test(cross_entropy_matches),
         cmocka_unit_test(cross_entropy_of_large_logits),
         cmocka_unit_test(rows_and_embedding_match),
-        cmocka_unit_test(adamw_matches),
+        cmocka_unit_test(vectors_match),
+        cmocka_unit_test(sign_mask_by_hand),
+        cmocka_unit_test(axpby_overwrites),
+        cmocka_unit_test(optimizers_match),
+        cmocka_unit_test(optimizers_step_as_published),
         cmocka_unit_test(adamw_first_step),
         cmocka_unit_test(nan_propagates),
         cmocka_unit_test(library_names_itself),

@@ -17,6 +17,7 @@
 #include <jansson.h>
 
 #include "kernel/optimizer.h"
+#include "kernel/vector.h"
 #include "model/checkpoint.h"
 #include "model/loss.h"
 
@@ -189,11 +190,11 @@ static void ten_steps_match(void **state)
 {
     golden_t *g = *state;
     const json_t *a = json_object_get(g->json, "adamw");
-    pal_adamw_t h = {.lr = number(a, "lr"),
-                     .beta1 = number(a, "beta1"),
-                     .beta2 = number(a, "beta2"),
-                     .epsilon = number(a, "epsilon"),
-                     .decay = number(a, "decay")};
+    pal_update_t h = {.lr = number(a, "lr"),
+                      .beta1 = number(a, "beta1"),
+                      .beta2 = number(a, "beta2"),
+                      .epsilon = number(a, "epsilon"),
+                      .decay = number(a, "decay")};
 
     assert_int_equal(json_array_size(json_object_get(g->json, "losses")), 10);
     for (size_t step = 0; step < 10; step++) {

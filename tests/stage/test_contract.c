@@ -91,10 +91,10 @@ static void methods_are_deterministic(void **state)
                          method->role != PAL_UNLEARNS);
         assert_int_equal(memcmp(a, b, weight_bytes(f)) == 0,
                          method->role != PAL_UNLEARNS);
-        for (int32_t s = 0; s < f->layout->slice_count && method->trains; s++) {
+        for (int32_t s = 0; s < f->layout->slice_count && method->rate; s++) {
             const pal_slice_t *slice = &f->layout->slices[s];
 
-            if (!method->trains(spec.state, f->layout, slice))
+            if (method->rate(spec.state, f->layout, slice) == 0)
                 assert_memory_equal(a + slice->offset, f->start + slice->offset,
                                     (size_t)slice->size * sizeof(float));
         }
@@ -261,8 +261,8 @@ static void method_gradients_match_the_loss(void **state)
         assert_int_equal(pal_pool_retain(&f->ground, &f->base, &s.retain, &err),
                          PAL_OK);
         for (int32_t k = 0; k < f->layout->slice_count; k++)
-            s.train[k] = !s.method->trains ||
-                         s.method->trains(spec.state, f->layout, &f->layout->slices[k]);
+            s.train[k] = !s.method->rate || s.method->rate(spec.state, f->layout,
+                                                           &f->layout->slices[k]) != 0;
         if (s.method->begin)
             assert_int_equal(s.method->begin(spec.state, &s.run, &err), PAL_OK);
         check_slope(&s, pal_method_id(i));

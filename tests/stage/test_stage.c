@@ -5,9 +5,10 @@ static void every_parameter_changes_the_key(void **state)
 {
     static const struct {
         const char *key, *text;
-    } pretrain[] = {{"steps", "21"},          {"batch", "17"},   {"lr", "0.002"},
-                    {"warmup", "6"},          {"clip", "2"},     {"decay", "0.1"},
-                    {"schedule", "constant"}, {"taught", "0.5"}, {"questions", "3"}};
+    } pretrain[] = {{"steps", "21"},          {"batch", "17"},       {"lr", "0.002"},
+                    {"warmup", "6"},          {"clip", "2"},         {"decay", "0.1"},
+                    {"schedule", "constant"}, {"optimizer", "lion"}, {"taught", "0.5"},
+                    {"questions", "3"}};
     fixture_t *f = *state;
     pal_unlearn_spec_t gd = unlearn_spec("gd"), ria = unlearn_spec("ria");
     pal_attack_spec_t attack = attack_spec("finetune"), moved = attack;

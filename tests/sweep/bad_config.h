@@ -66,7 +66,7 @@ static const struct {
     {HEAD ATTACK "unlearn: {method: gd, steps: 1.5}\n",
      {"c.yaml:4:", "'steps'", "1.5 is not a whole number"}},
     {HEAD ATTACK "unlearn: {method: gd, schedule: cosin}\n",
-     {"c.yaml:4:", "'schedule'", "'cosin' is none of cosine|constant"}},
+     {"c.yaml:4:", "'schedule'", "'cosin' is none of cosine|linear|constant"}},
     {HEAD ATTACK "unlearn: {method: gd, lr: {log: [1e-4, 1e-2]}}\n",
      {"c.yaml:4:", "'lr'", "{log: [lo, hi, n]}"}},
     {HEAD ATTACK "unlearn: {method: gd, lr: {log: [0, 1, 3]}}\n",

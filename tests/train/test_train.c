@@ -1,24 +1,6 @@
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
+/* A layout's buffer serves as plain numbers here. */
+#include "buffers.h"
 #include "train/train.h"
-
-/* The smallest layout there is; the tests below use its buffer as plain numbers. */
-static pal_layout_t *small_layout(void)
-{
-    pal_shape_t shape = {
-        .vocab = 5, .context = 3, .width = 4, .layers = 1, .heads = 1, .hidden = 8};
-    pal_layout_t *layout;
-
-    assert_int_equal(pal_layout_create(&shape, &layout, NULL), PAL_OK);
-    return layout;
-}
 
 static pal_recipe_t recipe(int64_t steps, double lr, int64_t warmup,
                            const char *schedule)
@@ -27,6 +9,7 @@ static pal_recipe_t recipe(int64_t steps, double lr, int64_t warmup,
         .steps = steps, .batch = 1, .lr = lr, .warmup = warmup, .clip = 1};
 
     strcpy(r.schedule, schedule);
+    strcpy(r.optimizer, "adamw");
     return r;
 }
 
@@ -56,6 +39,13 @@ static int quadratic(void *ctx, int64_t step, const float *weights, float *grad,
     return PAL_OK;
 }
 
+static int enough_after_three(void *ctx, int64_t done, const float *weights,
+                              double loss, pal_error_t *err)
+{
+    (void)ctx, (void)weights, (void)loss, (void)err;
+    return done == 3 ? PAL_ENOUGH : PAL_OK;
+}
+
 static int look(void *ctx, int64_t done, const float *weights, double loss,
                 pal_error_t *err)
 {
@@ -68,11 +58,11 @@ static int look(void *ctx, int64_t done, const float *weights, double loss,
     return PAL_OK;
 }
 
-static int run(struct probe *probe, const pal_recipe_t *r, const uint8_t *train,
+static int run(struct probe *probe, const pal_recipe_t *r, const double *rate,
                int64_t watches, float *weights, double *loss, pal_error_t *err)
 {
     pal_training_t training = {.recipe = r,
-                               .train = train,
+                               .rate = rate,
                                .stop = &probe->stop,
                                .step = quadratic,
                                .watch = look,
@@ -91,6 +81,7 @@ static void schedules(void **unused)
 {
     pal_recipe_t constant = recipe(100, 2, 10, "constant");
     pal_recipe_t cosine = recipe(100, 2, 0, "cosine");
+    pal_recipe_t linear = recipe(100, 2, 10, "linear");
 
     (void)unused;
     assert_true(fabs(pal_recipe_lr(&constant, 0) - 0.2) < 1e-12);
@@ -99,6 +90,9 @@ static void schedules(void **unused)
     assert_true(fabs(pal_recipe_lr(&cosine, 0) - 2) < 1e-12);
     assert_true(fabs(pal_recipe_lr(&cosine, 50) - 1) < 1e-12);
     assert_true(pal_recipe_lr(&cosine, 99) < 0.001);
+    assert_true(fabs(pal_recipe_lr(&linear, 4) - 2 * 0.5 * 0.96) < 1e-12);
+    assert_true(fabs(pal_recipe_lr(&linear, 50) - 1) < 1e-12);
+    assert_true(fabs(pal_recipe_lr(&linear, 99) - 0.02) < 1e-12);
 }
 
 static void descends_and_looks(void **unused)
@@ -131,26 +125,92 @@ static void descends_and_looks(void **unused)
     pal_layout_destroy(layout);
 }
 
-static void frozen_slices_do_not_move(void **unused)
+/* One step of each optimizer on w = 1 has its own size; what it keeps starts at 0 again
+ * in the next run of the same trainer. */
+static void every_optimizer_steps(void **unused)
+{
+    static const struct {
+        const char *name;
+        double first, second; /* weight after each of two steps of lr 0.1 */
+    } cases[] = {{"sgd", 0.9, 0.81},
+                 {"momentum", 0.9, 0.9 - 0.1 * (0.9 + 0.9)},
+                 /* 0.9 - 0.1 (0.18 / 0.19) / sqrt(0.018 / 0.0199) */
+                 {"adamw", 0.9, 0.8003886},
+                 {"lion", 0.9, 0.8}};
+    pal_layout_t *layout = small_layout();
+    float *weights = test_malloc((size_t)layout->count * sizeof(float));
+    pal_trainer_t *trainer;
+
+    (void)unused;
+    assert_int_equal(pal_trainer_create(layout, &trainer, NULL), PAL_OK);
+    for (size_t c = 0; c < 2 * sizeof cases / sizeof *cases; c++) {
+        size_t k = c % (sizeof cases / sizeof *cases);
+        struct probe probe = {.layout = layout, .explode_at = -1};
+        pal_recipe_t r = recipe(2, 0.1, 0, "constant");
+        pal_training_t training = {.recipe = &r, .step = quadratic, .ctx = &probe};
+        double loss;
+
+        strcpy(r.optimizer, cases[k].name);
+        r.clip = 0;
+        for (int64_t i = 0; i < layout->count; i++)
+            weights[i] = 1;
+        assert_int_equal(pal_train(trainer, &training, weights, &loss, NULL), PAL_OK);
+        assert_true(fabs(loss / (0.5 * cases[k].first * cases[k].first *
+                                 (double)layout->count) -
+                         1) < 1e-5);
+        for (int64_t i = 0; i < layout->count; i++)
+            if (fabs(weights[i] - cases[k].second) > 1e-5)
+                fail_msg("%s: %g, not %g", cases[k].name, weights[i], cases[k].second);
+    }
+    pal_trainer_destroy(trainer);
+    test_free(weights);
+    pal_layout_destroy(layout);
+}
+
+static void unknown_optimizers_are_refused(void **unused)
+{
+    pal_layout_t *layout = small_layout();
+    pal_trainer_t *trainer;
+    pal_error_t err;
+
+    (void)unused;
+    assert_int_equal(pal_trainer_create(layout, &trainer, NULL), PAL_OK);
+    assert_int_equal(pal_trainer_reserve(trainer, "adam", &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, "'adam'"));
+    assert_non_null(strstr(err.text, "adamw"));
+    pal_trainer_destroy(trainer);
+    pal_layout_destroy(layout);
+}
+
+/* Frozen, half as fast, and away from the minimum. */
+static void slices_have_rates_of_their_own(void **unused)
 {
     pal_layout_t *layout = small_layout();
     float *weights = test_malloc((size_t)layout->count * sizeof(float));
-    uint8_t train[64] = {0};
-    const pal_slice_t *slice = pal_layout_slice(layout, PAL_MLP_DOWN, 0);
+    double rate[64] = {0};
+    const pal_slice_t *down = pal_layout_slice(layout, PAL_MLP_DOWN, 0);
+    const pal_slice_t *up = pal_layout_slice(layout, PAL_MLP_UP, 0);
     struct probe probe = {.layout = layout, .explode_at = -1};
-    pal_recipe_t r = recipe(10, 0.1, 0, "constant");
+    pal_recipe_t r = recipe(1, 0.1, 0, "constant");
     double loss;
 
     (void)unused;
+    r.clip = 0;
     r.decay = 0.1;
-    train[slice - layout->slices] = 1;
+    strcpy(r.optimizer, "sgd");
+    rate[down - layout->slices] = 0.5;
+    rate[up - layout->slices] = -1;
     for (int64_t i = 0; i < layout->count; i++)
         weights[i] = 1;
-    assert_int_equal(run(&probe, &r, train, 1, weights, &loss, NULL), PAL_OK);
+    assert_int_equal(run(&probe, &r, rate, 1, weights, &loss, NULL), PAL_OK);
     for (int64_t i = 0; i < layout->count; i++) {
-        int inside = i >= slice->offset && i < slice->offset + slice->size;
+        int in_down = i >= down->offset && i < down->offset + down->size;
+        int in_up = i >= up->offset && i < up->offset + up->size;
+        double right = in_down ? 1 - 0.05 * 0.1 - 0.05
+                       : in_up ? 1 - 0.1 * 0.1 + 0.1
+                               : 1;
 
-        assert_true(inside ? weights[i] < 0.9f : weights[i] == 1);
+        assert_true(fabs(weights[i] - right) < 1e-6);
     }
     test_free(weights);
     pal_layout_destroy(layout);
@@ -174,6 +234,29 @@ static void divergence_and_stop_are_told(void **unused)
         assert_true(isfinite(weights[i]));
     assert_int_equal(run(&stopped, &r, NULL, 1, weights, &loss, &err), PAL_ESTOP);
     assert_int_equal(stopped.steps, 0);
+    test_free(weights);
+    pal_layout_destroy(layout);
+}
+
+static void a_watch_ends_the_run(void **unused)
+{
+    pal_layout_t *layout = small_layout();
+    float *weights = test_calloc((size_t)layout->count, sizeof(float));
+    struct probe probe = {.layout = layout, .explode_at = -1};
+    pal_recipe_t r = recipe(10, 0.1, 0, "constant");
+    pal_training_t training = {.recipe = &r,
+                               .step = quadratic,
+                               .watch = enough_after_three,
+                               .watches = 10,
+                               .ctx = &probe};
+    pal_trainer_t *trainer;
+    double loss;
+
+    (void)unused;
+    assert_int_equal(pal_trainer_create(layout, &trainer, NULL), PAL_OK);
+    assert_int_equal(pal_train(trainer, &training, weights, &loss, NULL), PAL_OK);
+    assert_int_equal(probe.steps, 3);
+    pal_trainer_destroy(trainer);
     test_free(weights);
     pal_layout_destroy(layout);
 }
@@ -205,7 +288,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedules),
         cmocka_unit_test(descends_and_looks),
-        cmocka_unit_test(frozen_slices_do_not_move),
+        cmocka_unit_test(every_optimizer_steps),
+        cmocka_unit_test(unknown_optimizers_are_refused),
+        cmocka_unit_test(slices_have_rates_of_their_own),
+        cmocka_unit_test(a_watch_ends_the_run),
         cmocka_unit_test(divergence_and_stop_are_told),
         cmocka_unit_test(clipping_bounds_the_norm),
     };
