@@ -62,7 +62,8 @@ typedef struct {
     double (*rate)(const void *state, const pal_layout_t *layout,
                    const pal_slice_t *slice);
 
-    /* Optional. Allocate scratch, measure the frozen model. */
+    /* Optional. Allocate scratch, measure the frozen model. The streams stand at their
+     * beginning. */
     int (*begin)(void *state, pal_unlearning_t *run, pal_error_t *err);
 
     /* Optional. Change the weights outright before step `step`, e.g. to a noised

@@ -86,7 +86,11 @@ void pal_stream_destroy(pal_stream_t *stream);
  * sequence have weight 1. ids are example numbers. No allocation. */
 const pal_batch_t *pal_stream_next(pal_stream_t *stream);
 
-/* Most tokens a batch of this stream can have. */
+/* Sequences of every batch, and the most tokens one can have. */
+int32_t pal_stream_sequences(const pal_stream_t *stream);
 int32_t pal_stream_most_tokens(const pal_stream_t *stream);
+
+/* That the stream draws from: ids are in [0, corpus->count). */
+const pal_corpus_t *pal_stream_corpus(const pal_stream_t *stream);
 
 #endif

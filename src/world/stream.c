@@ -224,7 +224,17 @@ const pal_batch_t *pal_stream_next(pal_stream_t *stream)
     return &stream->batch;
 }
 
+int32_t pal_stream_sequences(const pal_stream_t *stream)
+{
+    return stream->batch.sequences;
+}
+
 int32_t pal_stream_most_tokens(const pal_stream_t *stream)
 {
     return stream->most;
+}
+
+const pal_corpus_t *pal_stream_corpus(const pal_stream_t *stream)
+{
+    return stream->corpus;
 }

@@ -180,11 +180,16 @@ typedef struct {
     float *grad;
 } slope_t;
 
-/* The loss at weights on the same batches each time: streams are made afresh. */
-static double loss_at(slope_t *s, int64_t step, const float *weights)
+static void close_streams(slope_t *s)
+{
+    pal_stream_destroy(s->run.forget);
+    pal_stream_destroy(s->run.retain);
+}
+
+/* From their beginning. */
+static void open_streams(slope_t *s)
 {
     pal_error_t err;
-    double loss = 0;
 
     assert_int_equal(pal_stream_create(&s->f->ground.corpus, &s->forget, 8, s->run.key,
                                        "forget", &s->run.forget, &err),
@@ -192,12 +197,20 @@ static double loss_at(slope_t *s, int64_t step, const float *weights)
     assert_int_equal(pal_stream_create(&s->f->ground.corpus, &s->retain, 8, s->run.key,
                                        "retain", &s->run.retain, &err),
                      PAL_OK);
+}
+
+/* The loss at weights on the same batches each time. */
+static double loss_at(slope_t *s, int64_t step, const float *weights)
+{
+    pal_error_t err;
+    double loss = 0;
+
+    close_streams(s);
+    open_streams(s);
     memset(s->grad, 0, weight_bytes(s->f));
     assert_int_equal(s->method->step(s->state, &s->run, step, weights, s->train,
                                      s->grad, &loss, &err),
                      PAL_OK);
-    pal_stream_destroy(s->run.forget);
-    pal_stream_destroy(s->run.retain);
     return loss;
 }
 
@@ -263,11 +276,13 @@ static void method_gradients_match_the_loss(void **state)
         for (int32_t k = 0; k < f->layout->slice_count; k++)
             s.train[k] = !s.method->rate || s.method->rate(spec.state, f->layout,
                                                            &f->layout->slices[k]) != 0;
+        open_streams(&s);
         if (s.method->begin)
             assert_int_equal(s.method->begin(spec.state, &s.run, &err), PAL_OK);
         check_slope(&s, pal_method_id(i));
         if (s.method->end)
             s.method->end(spec.state);
+        close_streams(&s);
         pal_pass_destroy(s.run.pass);
         pal_pass_destroy(s.run.frozen);
         pal_pool_free(&s.forget);
