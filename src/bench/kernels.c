@@ -10,6 +10,7 @@
 #include "kernel/gemm.h"
 #include "kernel/norm.h"
 #include "kernel/optimizer.h"
+#include "kernel/vector.h"
 
 /* What the kernels work on. x, y and z have room for the widest layer of every token;
  * what is added to is not read by the same kernel, so that no number grows fast. */
@@ -128,12 +129,12 @@ static void cross_entropy(void *ctx)
 static void adamw(void *ctx)
 {
     const operands_t *o = ctx;
-    const pal_adamw_t h = {.lr = 1e-6,
-                           .beta1 = 0.9,
-                           .beta2 = 0.99,
-                           .epsilon = 1e-8,
-                           .grad_scale = 1,
-                           .step = 100};
+    const pal_update_t h = {.lr = 1e-6,
+                            .beta1 = 0.9,
+                            .beta2 = 0.99,
+                            .epsilon = 1e-8,
+                            .grad_scale = 1,
+                            .step = 100};
 
     pal_adamw(o->weights, o->grad, o->moment, o->square, o->count, &h);
 }
