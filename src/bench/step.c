@@ -123,8 +123,11 @@ static void note(run_t *run)
 
 static int train(run_t *run, pal_trainer_t *trainer, float *weights, pal_error_t *err)
 {
-    const pal_recipe_t recipe = {
-        .steps = 1000000, .lr = 1e-4, .clip = 1, .schedule = "constant"};
+    const pal_recipe_t recipe = {.steps = 1000000,
+                                 .lr = 1e-4,
+                                 .clip = 1,
+                                 .schedule = "constant",
+                                 .optimizer = "adamw"};
     const pal_training_t training = {.recipe = &recipe,
                                      .step = step,
                                      .watch = watch,
