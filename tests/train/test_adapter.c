@@ -1,0 +1,282 @@
+/* Adapters against their definition in double precision, alone, through the whole model
+ * and through the loop. */
+#include "../model/sample.h"
+#include "model/reference.h"
+#include "train/adapter.h"
+
+/* As in tests/model/test_gradient.c: the differences are exact to 1e-9, so what shows
+ * is the float arithmetic of the passes and of two more products. */
+#define STEP 1e-5
+#define CLOSE 1e-5
+
+enum { ENTRIES = 20 }; /* tried per factor */
+
+static const pal_key_t key = {{11}};
+
+static pal_adapter_spec_t spec_of(const char *targets, int64_t rank, double noise)
+{
+    pal_adapter_spec_t spec = {.rank = rank, .alpha = 5, .noise = noise};
+
+    strcpy(spec.targets, targets);
+    return spec;
+}
+
+static pal_adapter_t *adapter_of(sample_t *s, const char *targets, int64_t rank,
+                                 double noise, const float *base)
+{
+    const pal_adapter_spec_t spec = spec_of(targets, rank, noise);
+    pal_adapter_t *adapter = NULL;
+
+    assert_int_equal(
+        pal_adapter_create(s->layout, &spec, NULL, base, key, &adapter, &s->err),
+        PAL_OK);
+    return adapter;
+}
+
+/* weights = base, then W0 + scale B A of every adapted matrix, in double. */
+static void merge_exactly(const pal_adapter_t *adapter, const double *values,
+                          double *weights)
+{
+    for (int64_t i = 0; i < adapter->layout->count; i++)
+        weights[i] = (double)adapter->base[i];
+    for (int32_t m = 0; m < adapter->count; m++) {
+        const pal_slice_t *w = &adapter->layout->slices[adapter->matrices[m]];
+        const pal_slice_t *a = &adapter->factors.slices[2 * m], *b = a + 1;
+
+        for (int32_t i = 0; i < w->rows; i++)
+            for (int32_t j = 0; j < w->cols; j++)
+                for (int32_t r = 0; r < a->rows; r++)
+                    weights[w->offset + (int64_t)i * w->cols + j] +=
+                        adapter->scale * values[b->offset + (int64_t)i * b->cols + r] *
+                        values[a->offset + (int64_t)r * a->cols + j];
+    }
+}
+
+static double exact_loss(const sample_t *s, const pal_adapter_t *adapter,
+                         pal_reference_t *r, const double *values, double *weights)
+{
+    merge_exactly(adapter, values, weights);
+    pal_reference_forward(r, s->layout, weights, &s->batch);
+    return pal_reference_nll(r, s->layout, &s->batch);
+}
+
+static double largest(const float *x, int64_t n)
+{
+    double most = 0.0;
+
+    for (int64_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)x[i]));
+    return most;
+}
+
+static void check_factor(const sample_t *s, const pal_adapter_t *adapter,
+                         pal_reference_t *r, const float *grad, double *values,
+                         double *weights, const pal_slice_t *factor, pal_rng_t *rng)
+{
+    const double most = largest(grad + factor->offset, factor->size);
+
+    assert_true(most > 0);
+    for (int i = 0; i < ENTRIES; i++) {
+        int64_t at = factor->offset + pal_rng_below(rng, (uint32_t)factor->size);
+        double kept = values[at], above, below, exact;
+
+        values[at] = kept + STEP;
+        above = exact_loss(s, adapter, r, values, weights);
+        values[at] = kept - STEP;
+        below = exact_loss(s, adapter, r, values, weights);
+        values[at] = kept;
+        exact = (above - below) / (2.0 * STEP);
+        if (!(fabs((double)grad[at] - exact) <= CLOSE * most + 1e-7))
+            fail_msg("%s[%d] is %g, not %g", factor->name, (int)(at - factor->offset),
+                     (double)grad[at], exact);
+    }
+}
+
+/* d(loss)/dA and d(loss)/dB of the whole model. */
+static void gradients_match_finite_differences(void **state)
+{
+    static const char *const targets[] = {"attention", "mlp", "all"};
+    sample_t *s = *state;
+    float *base = sample_copy(s->weights, s->count);
+    double *weights = calloc(s->count, sizeof *weights);
+    uint8_t *train = calloc((size_t)s->layout->slice_count, 1);
+    pal_reference_t r;
+    pal_rng_t rng;
+
+    pal_rng_init(&rng, key, "entries");
+    assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &r, &s->err),
+                     PAL_OK);
+    for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {
+        pal_adapter_t *adapter = adapter_of(s, targets[t], 3, 0.2, base);
+        const int64_t n = adapter->factors.count;
+        double *values = calloc((size_t)n, sizeof *values);
+        float *grad = calloc((size_t)n, sizeof *grad);
+
+        for (int64_t i = 0; i < n; i++)
+            values[i] = (double)adapter->values[i];
+        pal_adapter_merge(adapter, s->weights);
+        pal_adapter_select(adapter, train);
+        memset(s->grad, 0, s->count * sizeof *s->grad);
+        sample_forward(s);
+        (void)pal_loss_nll(s->pass, 1);
+        pal_backward(s->pass, s->weights, train, s->grad);
+        grad[0] = NAN; /* is written, not added to */
+        pal_adapter_gradient(adapter, s->grad, grad);
+        for (int32_t i = 0; i < adapter->factors.slice_count; i++)
+            check_factor(s, adapter, &r, grad, values, weights,
+                         &adapter->factors.slices[i], &rng);
+        pal_adapter_disable(adapter, s->weights);
+        pal_adapter_destroy(adapter);
+        free(values);
+        free(grad);
+    }
+    pal_reference_destroy(&r);
+    free(base);
+    free(weights);
+    free(train);
+}
+
+/* At B = 0 a merge gives W0, with B it gives the definition; what is not adapted is not
+ * written, and disabling gives W0 back. */
+static void merges_and_gives_back(void **state)
+{
+    sample_t *s = *state;
+    float *base = sample_copy(s->weights, s->count);
+    pal_adapter_t *fresh = adapter_of(s, "attention", 2, 0, base);
+    pal_adapter_t *noisy = adapter_of(s, "attention", 2, 0.5, base);
+    double *values = calloc((size_t)noisy->factors.count, sizeof *values);
+    double *exact = calloc(s->count, sizeof *exact);
+    uint8_t *train = calloc((size_t)s->layout->slice_count, 1);
+
+    pal_adapter_merge(fresh, s->weights);
+    for (size_t i = 0; i < s->count; i++)
+        assert_true(s->weights[i] == base[i]);
+    for (int64_t i = 0; i < noisy->factors.count; i++)
+        values[i] = (double)noisy->values[i];
+    merge_exactly(noisy, values, exact);
+    pal_adapter_select(noisy, train);
+    for (size_t i = 0; i < s->count; i++)
+        s->weights[i] = 77;
+    pal_adapter_merge(noisy, s->weights);
+    for (int32_t k = 0; k < s->layout->slice_count; k++)
+        for (int64_t i = 0; i < s->layout->slices[k].size; i++) {
+            size_t at = (size_t)(s->layout->slices[k].offset + i);
+            double right = train[k] ? exact[at] : 77;
+
+            assert_true(fabs((double)s->weights[at] - right) < 1e-5);
+        }
+    pal_adapter_disable(noisy, s->weights);
+    for (int32_t k = 0; k < s->layout->slice_count; k++)
+        if (train[k])
+            assert_memory_equal(s->weights + s->layout->slices[k].offset,
+                                base + s->layout->slices[k].offset,
+                                (size_t)s->layout->slices[k].size * sizeof(float));
+    memcpy(s->weights, base, s->count * sizeof *base);
+    pal_adapter_destroy(fresh);
+    pal_adapter_destroy(noisy);
+    free(values);
+    free(exact);
+    free(base);
+    free(train);
+}
+
+static void extracts_what_it_adds(void **state)
+{
+    sample_t *s = *state;
+    float *base = sample_copy(s->weights, s->count), *delta;
+    pal_adapter_t *adapter = adapter_of(s, "mlp", 4, 0.5, base);
+    double most = 0;
+
+    pal_adapter_merge(adapter, s->weights);
+    for (int32_t i = 0; i < adapter->count; i++) {
+        const pal_slice_t *w = &s->layout->slices[adapter->matrices[i]];
+
+        delta = calloc((size_t)w->size, sizeof *delta);
+        pal_adapter_extract(adapter, i, delta);
+        for (int64_t j = 0; j < w->size; j++)
+            assert_true(fabsf(base[w->offset + j] + delta[j] -
+                              s->weights[w->offset + j]) < 1e-6f);
+        most = fmax(most, largest(delta, w->size));
+        free(delta);
+    }
+    assert_true(most > 0.1);
+    memcpy(s->weights, base, s->count * sizeof *base);
+    pal_adapter_destroy(adapter);
+    free(base);
+}
+
+/* The same key gives the same factors, another one others, A has the scale that keeps
+ * its products near 1. */
+static void is_drawn_from_the_key(void **state)
+{
+    sample_t *s = *state;
+    const pal_adapter_spec_t spec = spec_of("all", 12, 0.1);
+    pal_adapter_t *a = adapter_of(s, "all", 12, 0.1, s->weights);
+    pal_adapter_t *b = adapter_of(s, "all", 12, 0.1, s->weights), *c = NULL;
+    const size_t bytes = (size_t)a->factors.count * sizeof(float);
+    double square = 0;
+
+    assert_int_equal(pal_adapter_create(s->layout, &spec, NULL, s->weights,
+                                        (pal_key_t){{12}}, &c, &s->err),
+                     PAL_OK);
+    assert_memory_equal(a->values, b->values, bytes);
+    assert_true(memcmp(a->values, c->values, bytes) != 0);
+    for (int64_t i = 0; i < a->factors.slices[0].size; i++)
+        square += (double)a->values[i] * (double)a->values[i];
+    /* 144 draws: the mean square is 1 / in within 12 % as a standard error. */
+    assert_true(fabs(square / 12 - 1) < 0.5);
+    pal_adapter_destroy(a);
+    pal_adapter_destroy(b);
+    pal_adapter_destroy(c);
+}
+
+static void refuses(sample_t *s, const pal_adapter_spec_t *spec, const uint8_t *train,
+                    const char *what, const char *expected)
+{
+    pal_adapter_t *adapter = NULL;
+
+    assert_int_equal(
+        pal_adapter_create(s->layout, spec, train, s->weights, key, &adapter, &s->err),
+        PAL_EINVAL);
+    assert_null(adapter);
+    if (!strstr(s->err.text, what) || !strstr(s->err.text, expected))
+        fail_msg("'%s' has no '%s' or no '%s'", s->err.text, what, expected);
+}
+
+static void impossible_adapters_are_refused(void **state)
+{
+    sample_t *s = *state;
+    uint8_t *none = calloc((size_t)s->layout->slice_count, 1);
+    pal_adapter_spec_t spec = spec_of("all", 0, 0);
+
+    refuses(s, &spec, NULL, "rank 0", "at least 1");
+    spec.rank = 13;
+    refuses(s, &spec, NULL, "rank 13", "at most 12");
+    refuses(s, &spec, NULL, "block.0.attention.qkv", "36 x 12");
+    assert_int_equal(pal_adapter_check(&spec, &s->layout->shape, &s->err), PAL_EINVAL);
+    spec.rank = 12;
+    assert_int_equal(pal_adapter_check(&spec, &s->layout->shape, &s->err), PAL_OK);
+    refuses(s, &spec, none, "'all'", "nothing is to be trained");
+    spec.alpha = 0;
+    refuses(s, &spec, NULL, "alpha 0", "above 0");
+    spec.alpha = NAN;
+    refuses(s, &spec, NULL, "alpha nan", "above 0");
+    spec = spec_of("everything", 2, 0);
+    refuses(s, &spec, NULL, "'everything'", "attention|mlp|all");
+    spec = spec_of("all", 2, -1);
+    refuses(s, &spec, NULL, "noise -1", "at least 0");
+    free(none);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_match_finite_differences),
+        cmocka_unit_test(merges_and_gives_back),
+        cmocka_unit_test(extracts_what_it_adds),
+        cmocka_unit_test(is_drawn_from_the_key),
+        cmocka_unit_test(impossible_adapters_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, sample_create, sample_destroy);
+}
