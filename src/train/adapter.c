@@ -7,8 +7,8 @@
 
 #include "base/rng.h"
 #include "kernel/gemm.h"
-#include "kernel/optimizer.h"
 #include "kernel/rows.h"
+#include "kernel/vector.h"
 
 static int is_target(const pal_adapter_spec_t *spec, pal_slice_kind_t kind)
 {

@@ -6,6 +6,7 @@
 
 #include "kernel/optimizer.h"
 #include "kernel/vector.h"
+#include "train/adapter.h"
 
 /* Runs are a few hundred steps: a second moment with a memory of 100 steps, not 1,000.
  * They are also Lion's published ones. */
@@ -181,12 +182,87 @@ static int is_due(const pal_training_t *training, int64_t step)
     return training->watch && (step + 1) * watches / steps > step * watches / steps;
 }
 
+/* --- Under an adapter the loop trains A and B, which have a layout of their own --- */
+
+struct adapted {
+    const pal_training_t *outer; /* as the caller gave it */
+    const pal_adapter_t *adapter;
+    float *weights, *grad; /* of the model */
+};
+
+static int adapted_step(void *ctx, int64_t step, const float *values, float *grad,
+                        double *loss, pal_error_t *err)
+{
+    const struct adapted *run = ctx;
+    int rc;
+
+    (void)values; /* the adapter's own */
+    pal_adapter_merge(run->adapter, run->weights);
+    memset(run->grad, 0, (size_t)run->adapter->layout->count * sizeof(float));
+    rc = run->outer->step(run->outer->ctx, step, run->weights, run->grad, loss, err);
+    if (rc == PAL_OK)
+        pal_adapter_gradient(run->adapter, run->grad, grad);
+    return rc;
+}
+
+static int adapted_watch(void *ctx, int64_t done, const float *values, double loss,
+                         pal_error_t *err)
+{
+    const struct adapted *run = ctx;
+
+    (void)values;
+    pal_adapter_merge(run->adapter, run->weights);
+    return run->outer->watch(run->outer->ctx, done, run->weights, loss, err);
+}
+
+static int train_factors(pal_trainer_t *factors, struct adapted *run, double *rates,
+                         double *loss, pal_error_t *err)
+{
+    pal_training_t inner = *run->outer;
+
+    for (int32_t i = 0; i < run->adapter->factors.slice_count; i++)
+        rates[i] = rate(run->outer, run->adapter->matrices[i / 2]);
+    inner.adapter = NULL;
+    inner.rate = rates;
+    inner.step = adapted_step;
+    inner.watch = run->outer->watch ? adapted_watch : NULL;
+    inner.ctx = run;
+    return pal_train(factors, &inner, run->adapter->values, loss, err);
+}
+
+static int train_adapter(pal_trainer_t *trainer, const pal_training_t *outer,
+                         float *weights, double *loss, pal_error_t *err)
+{
+    pal_adapter_t *adapter = outer->adapter;
+    struct adapted run = {outer, adapter, weights, trainer->grad};
+    size_t slices = (size_t)adapter->factors.slice_count;
+    pal_trainer_t *factors = NULL;
+    double *rates;
+    int rc;
+
+    if (outer->edit)
+        return PAL_FAIL(err, PAL_EINVAL, "an edit of the weights under an adapter");
+    rc = pal_trainer_create(&adapter->factors, &factors, err);
+    if (rc != PAL_OK)
+        return rc;
+    rates = malloc(slices * sizeof *rates);
+    rc = rates ? train_factors(factors, &run, rates, loss, err)
+               : PAL_FAIL(err, PAL_ENOMEM, "rates of %zu slices", slices);
+    pal_adapter_merge(adapter, weights);
+    pal_trainer_destroy(factors);
+    free(rates);
+    return rc;
+}
+
 int pal_train(pal_trainer_t *trainer, const pal_training_t *training, float *weights,
               double *loss, pal_error_t *err)
 {
     size_t bytes = (size_t)trainer->layout->count * sizeof(float);
-    int rc = pal_trainer_reserve(trainer, training->recipe->optimizer, err);
+    int rc;
 
+    if (training->adapter)
+        return train_adapter(trainer, training, weights, loss, err);
+    rc = pal_trainer_reserve(trainer, training->recipe->optimizer, err);
     for (int i = 0; rc == PAL_OK && i < trainer->optimizer->moments; i++)
         memset(trainer->moments[i], 0, bytes);
     *loss = NAN;

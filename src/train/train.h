@@ -116,6 +116,12 @@ typedef struct {
                  pal_error_t *err);
     int64_t watches;
     void *ctx; /* given to all */
+
+    /* NULL: none. Otherwise its A and B are trained in place of the weights, at the
+     * rate of their matrix. step and watch see the merged weights, and grad is that of
+     * the weights: it goes on through the adapter. What is not adapted stays as it is.
+     * Not together with edit, which the next merge would undo: PAL_EINVAL. */
+    struct pal_adapter *adapter; /* adapter.h */
 } pal_training_t;
 
 /* Train weights in place; *loss is the last step's. PAL_EDIVERGE as soon as a loss or

@@ -3,6 +3,7 @@
 #include "../model/sample.h"
 #include "model/reference.h"
 #include "train/adapter.h"
+#include "train/train.h"
 
 /* As in tests/model/test_gradient.c: the differences are exact to 1e-9, so what shows
  * is the float arithmetic of the passes and of two more products. */
@@ -268,6 +269,143 @@ static void impossible_adapters_are_refused(void **state)
     free(none);
 }
 
+/* --- In the loop --- */
+
+typedef struct {
+    sample_t *sample;
+    const uint8_t *train;
+    double first; /* loss of the first step */
+    float *seen;  /* weights of the last look */
+} loop_t;
+
+static int nll_step(void *ctx, int64_t step, const float *weights, float *grad,
+                    double *loss, pal_error_t *err)
+{
+    loop_t *loop = ctx;
+    int rc = pal_forward(loop->sample->pass, weights, &loop->sample->batch,
+                         PAL_ALL_LAYERS, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    assert_true(grad[0] == 0);
+    *loss = pal_loss_nll(loop->sample->pass, 1);
+    pal_backward(loop->sample->pass, weights, loop->train, grad);
+    if (step == 0)
+        loop->first = *loss;
+    return PAL_OK;
+}
+
+static int look(void *ctx, int64_t done, const float *weights, double loss,
+                pal_error_t *err)
+{
+    loop_t *loop = ctx;
+
+    (void)done, (void)loss, (void)err;
+    memcpy(loop->seen, weights, loop->sample->count * sizeof *weights);
+    return PAL_OK;
+}
+
+static int no_edit(void *ctx, int64_t step, float *weights, pal_error_t *err)
+{
+    (void)ctx, (void)step, (void)weights, (void)err;
+    return PAL_OK;
+}
+
+static pal_recipe_t recipe_of(const char *optimizer, int64_t steps, double lr)
+{
+    pal_recipe_t recipe = {.steps = steps, .batch = 1, .lr = lr};
+
+    strcpy(recipe.schedule, "constant");
+    strcpy(recipe.optimizer, optimizer);
+    return recipe;
+}
+
+/* A and B move and the merged weights with them, the rest of the model does not, to the
+ * last byte; the looks see what comes out. */
+static void the_loop_trains_the_factors(void **state)
+{
+    sample_t *s = *state;
+    float *base = sample_copy(s->weights, s->count);
+    float *seen = calloc(s->count, sizeof *seen), *merged = sample_copy(base, s->count);
+    uint8_t *train = calloc((size_t)s->layout->slice_count, 1);
+    pal_adapter_t *adapter = adapter_of(s, "all", 4, 0, base);
+    const pal_recipe_t recipe = recipe_of("adamw", 40, 1e-2);
+    loop_t loop = {.sample = s, .train = train, .seen = seen};
+    pal_training_t training = {.recipe = &recipe,
+                               .step = nll_step,
+                               .watch = look,
+                               .watches = 2,
+                               .ctx = &loop,
+                               .adapter = adapter};
+    pal_trainer_t *trainer;
+    double loss;
+
+    pal_adapter_select(adapter, train);
+    assert_int_equal(pal_trainer_create(s->layout, &trainer, &s->err), PAL_OK);
+    assert_int_equal(pal_train(trainer, &training, s->weights, &loss, &s->err), PAL_OK);
+    assert_true(loss < 0.5 * loop.first);
+    assert_memory_equal(seen, s->weights, s->count * sizeof *seen);
+    pal_adapter_merge(adapter, merged);
+    assert_memory_equal(merged, s->weights, s->count * sizeof *merged);
+    for (int32_t i = 0; i < s->layout->slice_count; i++) {
+        const pal_slice_t *slice = &s->layout->slices[i];
+
+        assert_int_equal(memcmp(s->weights + slice->offset, base + slice->offset,
+                                (size_t)slice->size * sizeof *base) == 0,
+                         !train[i]);
+    }
+    training.edit = no_edit;
+    assert_int_equal(pal_train(trainer, &training, s->weights, &loss, &s->err),
+                     PAL_EINVAL);
+    assert_non_null(strstr(s->err.text, "edit"));
+    memcpy(s->weights, base, s->count * sizeof *base);
+    pal_trainer_destroy(trainer);
+    pal_adapter_destroy(adapter);
+    free(base), free(seen), free(merged), free(train);
+}
+
+/* One step of gradient descent by hand, every matrix at a rate of its own, one frozen.
+ */
+static void factors_have_the_rate_of_their_matrix(void **state)
+{
+    sample_t *s = *state;
+    float *base = sample_copy(s->weights, s->count), *before, *grad;
+    pal_adapter_t *adapter = adapter_of(s, "mlp", 2, 0.2, base);
+    double *rate = calloc((size_t)s->layout->slice_count, sizeof *rate), loss;
+    const size_t n = (size_t)adapter->factors.count;
+    const pal_recipe_t recipe = recipe_of("sgd", 1, 0.05);
+    loop_t loop = {.sample = s};
+    pal_training_t training = {.recipe = &recipe,
+                               .rate = rate,
+                               .step = nll_step,
+                               .ctx = &loop,
+                               .adapter = adapter};
+    pal_trainer_t *trainer;
+
+    for (int32_t i = 0; i < adapter->count; i++)
+        rate[adapter->matrices[i]] = i - 1; /* one ascends, one is frozen */
+    pal_adapter_merge(adapter, s->weights);
+    before = sample_copy(adapter->values, n);
+    grad = calloc(n, sizeof *grad);
+    memset(s->grad, 0, s->count * sizeof *s->grad);
+    assert_int_equal(nll_step(&loop, 0, s->weights, s->grad, &loss, &s->err), PAL_OK);
+    pal_adapter_gradient(adapter, s->grad, grad);
+    assert_int_equal(pal_trainer_create(s->layout, &trainer, &s->err), PAL_OK);
+    assert_int_equal(pal_train(trainer, &training, s->weights, &loss, &s->err), PAL_OK);
+    for (int32_t i = 0; i < adapter->factors.slice_count; i++)
+        for (int64_t j = 0; j < adapter->factors.slices[i].size; j++) {
+            const int64_t at = adapter->factors.slices[i].offset + j;
+            const double right =
+                (double)before[at] - 0.05 * (i / 2 - 1) * (double)grad[at];
+
+            assert_true(fabs((double)adapter->values[at] - right) < 1e-6);
+        }
+    memcpy(s->weights, base, s->count * sizeof *base);
+    pal_trainer_destroy(trainer);
+    pal_adapter_destroy(adapter);
+    free(base), free(before), free(grad), free(rate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +414,8 @@ int main(void)
         cmocka_unit_test(extracts_what_it_adds),
         cmocka_unit_test(is_drawn_from_the_key),
         cmocka_unit_test(impossible_adapters_are_refused),
+        cmocka_unit_test(the_loop_trains_the_factors),
+        cmocka_unit_test(factors_have_the_rate_of_their_matrix),
     };
 
     return cmocka_run_group_tests(tests, sample_create, sample_destroy);
