@@ -131,6 +131,23 @@ static int check_layout(const builder_t *builder, const pal_ground_t *ground,
                        pal_block_line(&builder->config->base, "size"));
 }
 
+/* Each attack fits a model of this size. */
+static int check_attacks(const builder_t *builder, const pal_ground_t *ground,
+                         const pal_base_spec_t *spec)
+{
+    const pal_grid_t *grid = &builder->grid;
+
+    for (int32_t i = 0; i < grid->attack_count; i++) {
+        const pal_grid_attack_t *attack = &grid->attacks[i];
+        int rc = pal_attack_fits(ground, spec, &attack->spec, builder->err);
+
+        if (rc != PAL_OK)
+            return pal_context(builder->err, rc, "%s:%d", builder->config->path,
+                               attack->line);
+    }
+    return PAL_OK;
+}
+
 static int add_class(builder_t *builder, int32_t world, const pal_base_spec_t *spec)
 {
     const pal_grid_t *grid = &builder->grid;
@@ -138,6 +155,8 @@ static int add_class(builder_t *builder, int32_t world, const pal_base_spec_t *s
     cost_class_t made = {.world = world, .model = &spec->model};
     int rc = check_layout(builder, ground, spec);
 
+    if (rc == PAL_OK)
+        rc = check_attacks(builder, ground, spec);
     if (rc == PAL_OK)
         rc = reserve((void **)&builder->classes, sizeof made, builder->class_count,
                      &builder->class_room, builder->err);

@@ -50,9 +50,12 @@ double pal_unlearn_flops(const pal_ground_t *ground, const pal_base_spec_t *base
 double pal_trial_flops(const pal_ground_t *ground, const pal_base_spec_t *base,
                        const pal_attack_spec_t *spec)
 {
-    double looks = 1 + (double)spec->common.evaluations;
+    const pal_attack_t *attack = spec->attack;
+    double cost = attack->cost > 0 ? attack->cost : 1;
+    double looks = attack->answer ? 0 : (double)spec->common.evaluations;
+    double facts = (1 + looks) * 2 * ground->largest_fold + ground->retain;
 
-    return training_flops(ground, base, &spec->common.recipe, ground->question_length) +
-           scoring_flops(ground, base,
-                         looks * 2 * ground->largest_fold + ground->retain);
+    return cost * training_flops(ground, base, &spec->common.recipe,
+                                 ground->question_length) +
+           scoring_flops(ground, base, facts);
 }

@@ -120,3 +120,15 @@ int pal_attack_check(const pal_ground_t *ground, const pal_attack_spec_t *spec,
                           (long long)spec->common.holdout, ground->world.folds - 1);
     return PAL_OK;
 }
+
+int pal_attack_fits(const pal_ground_t *ground, const pal_base_spec_t *base,
+                    const pal_attack_spec_t *spec, pal_error_t *err)
+{
+    pal_shape_t shape;
+    int rc;
+
+    if (!spec->attack->check)
+        return PAL_OK;
+    rc = pal_base_shape(ground, base, &shape, err);
+    return rc == PAL_OK ? spec->attack->check(spec->state, &shape, err) : rc;
+}

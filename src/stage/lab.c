@@ -1,5 +1,6 @@
 #include "stage/lab.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ static void clear(pal_lab_t *lab)
     free(lab->rate);
     free(lab->train);
     free(lab->facts);
+    free(lab->choices);
     free(lab->right);
     memset(lab, 0, sizeof *lab);
     lab->stop = stop;
@@ -51,9 +53,10 @@ static int allocate(pal_lab_t *lab, const pal_ground_t *ground, pal_error_t *err
     lab->rate = malloc((size_t)lab->layout->slice_count * sizeof *lab->rate);
     lab->train = malloc((size_t)lab->layout->slice_count);
     lab->facts = malloc(facts * sizeof *lab->facts);
+    lab->choices = malloc(facts * sizeof *lab->choices);
     lab->right = malloc(facts);
     if (!lab->work || !lab->best || !lab->rate || !lab->train || !lab->facts ||
-        !lab->right)
+        !lab->choices || !lab->right)
         return PAL_FAIL(err, PAL_ENOMEM, "weights of %zu parameters", n);
     return PAL_OK;
 }
@@ -126,6 +129,20 @@ int pal_lab_score(pal_lab_t *lab, const pal_ground_t *ground, const float *weigh
     if (rc == PAL_OK && bits)
         pack(lab->right, n, bits);
     return rc;
+}
+
+double pal_lab_mark(pal_lab_t *lab, int32_t n, uint8_t *bits)
+{
+    const pal_fact_t *facts = lab->ground->world.facts;
+    int32_t count = 0;
+
+    for (int32_t i = 0; i < n; i++) {
+        lab->right[i] = lab->choices[i] == facts[lab->facts[i]].answer;
+        count += lab->right[i];
+    }
+    if (bits)
+        pack(lab->right, n, bits);
+    return n ? (double)count / n : NAN;
 }
 
 int pal_lab_judge(pal_lab_t *lab, const pal_ground_t *ground, const float *weights,

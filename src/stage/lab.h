@@ -18,8 +18,9 @@ struct pal_lab {
     float *work, *best; /* layout->count each: a trial's weights and their best */
     double *rate; /* learning-rate multiplier per slice, and whether it is not 0 */
     uint8_t *train;
-    int32_t *facts; /* one per fact of the world */
-    uint8_t *right; /* same */
+    int32_t *facts;   /* one per fact of the world */
+    int32_t *choices; /* same: what an attack answered */
+    uint8_t *right;   /* same */
 };
 
 /* Make or keep the working set for this ground and model. On failure the lab is empty.
@@ -41,6 +42,10 @@ PAL_MUST_CHECK
 int pal_lab_score(pal_lab_t *lab, const pal_ground_t *ground, const float *weights,
                   pal_role_t role, int32_t fold, uint8_t *bits, double *accuracy,
                   pal_error_t *err);
+
+/* Mark what was answered: lab->choices[0..n) to the questions lab->facts[0..n). Returns
+ * the fraction that is right (NaN if n = 0); bits as above. */
+double pal_lab_mark(pal_lab_t *lab, int32_t n, uint8_t *bits);
 
 /* Both accuracies and the forget bits of a model. */
 PAL_MUST_CHECK

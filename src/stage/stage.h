@@ -48,6 +48,9 @@ int pal_unlearn_fits(const pal_ground_t *ground, const pal_base_spec_t *base,
 PAL_MUST_CHECK
 int pal_attack_check(const pal_ground_t *ground, const pal_attack_spec_t *spec,
                      pal_error_t *err);
+PAL_MUST_CHECK
+int pal_attack_fits(const pal_ground_t *ground, const pal_base_spec_t *base,
+                    const pal_attack_spec_t *spec, pal_error_t *err);
 
 typedef struct pal_lab pal_lab_t;
 
@@ -72,6 +75,8 @@ typedef struct {
     double v[PAL_CURVE_MAX], dev[PAL_CURVE_MAX];
     int32_t chosen;       /* point with the best dev; the earliest of equals */
     int32_t best;         /* point with the best v: the paper's choice */
+                          /* Both may be the start, but not if the attack answers itself
+                           * (attack.h): the start is always asked by likelihood. */
     double retain_after;  /* at the chosen point */
     uint8_t *bits;        /* caller's, (largest_fold+7)/8 */
     uint8_t *bits_before; /* at the start; caller's, same size */

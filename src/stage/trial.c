@@ -3,6 +3,7 @@
 
 #include "stage/lab.h"
 #include "stage/pools.h"
+#include "train/adapter.h"
 
 struct attacking {
     pal_lab_t *lab;
@@ -22,8 +23,30 @@ static int step(void *ctx, int64_t i, const float *weights, float *grad, double 
                                    grad, loss, err);
 }
 
+/* Ask a fold: the model by likelihood, or an attack that answers itself once it has
+ * begun. `weights` are those that are trained. */
+static int ask(struct attacking *run, int32_t point, const float *weights, int32_t fold,
+               uint8_t *bits, double *accuracy, pal_error_t *err)
+{
+    const pal_attack_t *attack = run->spec->attack;
+    pal_lab_t *lab = run->lab;
+    int32_t n;
+    int rc;
+
+    if (point == 0 || !attack->answer)
+        return pal_lab_score(lab, run->ground, lab->work, PAL_FORGET, fold, bits,
+                             accuracy, err);
+    n = pal_world_select(&run->ground->world, PAL_FORGET, fold, lab->facts);
+    rc = attack->answer(run->state, &run->lent, weights, lab->facts, n, lab->choices,
+                        err);
+    if (rc == PAL_OK)
+        *accuracy = pal_lab_mark(lab, n, bits);
+    return rc;
+}
+
 /* Score one point of the curve; a point better on dev than all before is the new
- * choice, and its weights are kept. */
+ * choice, and its weights are kept. The start is a point to stop at as well, but not
+ * for an attack that answers itself: there it is another one's answer. */
 static int watch(void *ctx, int64_t done, const float *weights, double loss,
                  pal_error_t *err)
 {
@@ -31,26 +54,26 @@ static int watch(void *ctx, int64_t done, const float *weights, double loss,
     pal_trial_result_t *r = run->result;
     int32_t dev_fold = pal_dev_fold(run->spec, run->ground->world.folds);
     int32_t v_fold = (int32_t)run->spec->common.holdout, point = r->points;
+    int32_t first = run->spec->attack->answer ? 1 : 0;
     uint8_t *bits = point == 0 ? r->bits_before : NULL;
     int chosen, rc;
 
-    rc = pal_lab_score(run->lab, run->ground, weights, PAL_FORGET, dev_fold, NULL,
-                       &r->dev[point], err);
+    rc = ask(run, point, weights, dev_fold, NULL, &r->dev[point], err);
     if (rc != PAL_OK)
         return rc;
-    chosen = point == 0 || r->dev[point] > r->dev[r->chosen];
-    rc = pal_lab_score(run->lab, run->ground, weights, PAL_FORGET, v_fold,
-                       chosen && point > 0 ? r->bits : bits, &r->v[point], err);
+    chosen = point <= first || r->dev[point] > r->dev[r->chosen];
+    rc = ask(run, point, weights, v_fold, chosen && point > 0 ? r->bits : bits,
+             &r->v[point], err);
     if (rc != PAL_OK)
         return rc;
     if (point == 0)
         memcpy(r->bits, r->bits_before, ((size_t)run->ground->largest_fold + 7) / 8);
     if (chosen) {
         r->chosen = point;
-        memcpy(run->lab->best, weights,
+        memcpy(run->lab->best, run->lab->work,
                (size_t)run->lab->layout->count * sizeof(float));
     }
-    if (point == 0 || r->v[point] > r->v[r->best])
+    if (point <= first || r->v[point] > r->v[r->best])
         r->best = point;
     r->step[point] = (double)done;
     r->loss[point] = loss;
@@ -58,7 +81,49 @@ static int watch(void *ctx, int64_t done, const float *weights, double loss,
     return PAL_OK;
 }
 
-static int run_attack(struct attacking *run, float *weights, pal_error_t *err)
+static int train_own(struct attacking *run, pal_training_t *training, double *loss,
+                     pal_error_t *err)
+{
+    pal_trainer_t *trainer = NULL;
+    int rc = pal_trainer_create(run->lent.own, &trainer, err);
+
+    training->rate = NULL;
+    if (rc == PAL_OK)
+        rc = pal_train(trainer, training, run->lent.values, loss, err);
+    pal_trainer_destroy(trainer);
+    return rc;
+}
+
+static int train_adapter(struct attacking *run, pal_training_t *training, double *loss,
+                         pal_error_t *err)
+{
+    pal_lab_t *lab = run->lab;
+    pal_adapter_spec_t spec = {0};
+    int rc;
+
+    run->spec->attack->adapter(run->state, &spec);
+    rc = pal_adapter_create(lab->layout, &spec, lab->train, run->lent.start,
+                            run->lent.key, &training->adapter, err);
+    if (rc != PAL_OK)
+        return rc;
+    pal_adapter_select(training->adapter, lab->train);
+    rc = pal_train(lab->trainer, training, lab->work, loss, err);
+    pal_adapter_destroy(training->adapter);
+    return rc;
+}
+
+static int train(struct attacking *run, pal_training_t *training, pal_error_t *err)
+{
+    double loss;
+
+    if (run->lent.own)
+        return train_own(run, training, &loss, err);
+    if (run->spec->attack->adapter)
+        return train_adapter(run, training, &loss, err);
+    return pal_train(run->lab->trainer, training, run->lab->work, &loss, err);
+}
+
+static int run_attack(struct attacking *run, pal_error_t *err)
 {
     const pal_attack_t *attack = run->spec->attack;
     pal_lab_t *lab = run->lab;
@@ -69,8 +134,7 @@ static int run_attack(struct attacking *run, float *weights, pal_error_t *err)
                                .watch = watch,
                                .watches = run->spec->common.evaluations,
                                .ctx = run};
-    double loss;
-    int rc = watch(run, 0, weights, NAN, err);
+    int rc = watch(run, 0, lab->work, NAN, err);
 
     if (rc != PAL_OK)
         return rc;
@@ -78,7 +142,7 @@ static int run_attack(struct attacking *run, float *weights, pal_error_t *err)
     if (attack->begin)
         rc = attack->begin(run->state, &run->lent, err);
     if (rc == PAL_OK)
-        rc = pal_train(lab->trainer, &training, weights, &loss, err);
+        rc = train(run, &training, err);
     if (attack->end)
         attack->end(run->state);
     return rc == PAL_OK ? rc : pal_context(err, rc, "attack %s", run->spec->id);
@@ -101,7 +165,10 @@ int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
     memcpy(lab->work, unlearned, (size_t)lab->layout->count * sizeof(float));
     result->points = result->chosen = result->best = 0;
     run.lent = (pal_attacking_t){.layout = lab->layout,
+                                 .start = unlearned,
                                  .pass = lab->pass,
+                                 .corpus = &ground->corpus,
+                                 .questions = &known,
                                  .key = key,
                                  .steps = spec->common.recipe.steps};
     rc = pal_pool_known(ground, spec, &known, err);
@@ -110,7 +177,7 @@ int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
                                (int32_t)spec->common.recipe.batch, key, "known",
                                &run.lent.known, err);
     if (rc == PAL_OK)
-        rc = run_attack(&run, lab->work, err);
+        rc = run_attack(&run, err);
     if (rc == PAL_OK)
         rc = pal_lab_score(lab, ground, lab->best, PAL_RETAIN, -1, NULL,
                            &result->retain_after, err);

@@ -1,6 +1,7 @@
 /* Every registered method and attack runs this suite; a new entry is tested before its
  * author writes a test. */
 #include "fixture.h"
+#include "stage/lab.h"
 #include "stage/pools.h"
 
 static void check_table(const char *id, const pal_param_t *table, size_t state_size)
@@ -33,6 +34,9 @@ static void tables_are_well_formed(void **state)
         check_table(pal_attack_id(i), attack->params, attack->state_size);
         assert_non_null(attack->summary);
         assert_non_null(attack->step);
+        assert_true(attack->cost >= 0);
+        assert_false(attack->adapter && attack->answer);
+        assert_true(i == 0 || strcmp(pal_attack_id(i - 1), pal_attack_id(i)) < 0);
     }
     check_table("model", pal_model_params, sizeof(pal_model_spec_t));
     check_table("pretrain", pal_pretrain_params, sizeof(pal_pretrain_t));
@@ -132,6 +136,36 @@ static void nan_weights_diverge(void **state)
     free(weights);
 }
 
+/* What an attack trains in place of the model leaves the model alone, to the last byte;
+ * an adapter changes its targets and nothing else. */
+static void check_weights(const fixture_t *f, const pal_attack_spec_t *spec)
+{
+    const float *after = f->lab->work;
+
+    for (int32_t s = 0; s < f->layout->slice_count; s++) {
+        const pal_slice_t *slice = &f->layout->slices[s];
+        int moves = f->lab->train[s] && !spec->attack->answer;
+
+        assert_int_equal(memcmp(after + slice->offset, f->start + slice->offset,
+                                (size_t)slice->size * sizeof(float)) != 0,
+                         moves);
+    }
+}
+
+/* The chosen point is the earliest of the best ones; an attack that answers itself does
+ * not count the start as its own. */
+static void check_choice(const pal_trial_result_t *r, const pal_attack_t *attack)
+{
+    int32_t first = attack->answer ? 1 : 0;
+
+    assert_true(r->chosen >= first && r->best >= first);
+    for (int32_t p = first; p < r->points; p++) {
+        assert_true(r->dev[p] <= r->dev[r->chosen]);
+        assert_true(r->v[p] <= r->v[r->best]);
+        assert_true(p >= r->chosen || r->dev[p] < r->dev[r->chosen]);
+    }
+}
+
 static void attacks_are_deterministic_and_read_only(void **state)
 {
     fixture_t *f = *state;
@@ -141,16 +175,20 @@ static void attacks_are_deterministic_and_read_only(void **state)
     memcpy(start, f->start, weight_bytes(f));
     for (int i = 0; i < pal_attack_count(); i++) {
         pal_attack_spec_t spec = attack_spec(pal_attack_id(i));
-        pal_trial_result_t r[2];
-        uint8_t bits[4][8] = {{0}};
+        pal_trial_result_t r[3];
+        uint8_t bits[6][8] = {{0}};
 
         memset(r, 0, sizeof r);
-        for (int k = 0; k < 2; k++) {
+        for (int k = 0; k < 3; k++) {
+            pal_key_t key = f->base_key;
+
+            key.bytes[0] ^= k == 2;
             r[k].bits = bits[k];
-            r[k].bits_before = bits[2 + k];
-            assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec,
-                                             f->base_key, start, &r[k], &err),
+            r[k].bits_before = bits[3 + k];
+            assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec, key,
+                                             start, &r[k], &err),
                              PAL_OK);
+            check_weights(f, &spec);
         }
         assert_int_equal(r[0].points, 4);
         assert_true(isnan(r[0].loss[0]) && isfinite(r[0].loss[3]));
@@ -158,11 +196,8 @@ static void attacks_are_deterministic_and_read_only(void **state)
         assert_memory_equal(r[0].v, r[1].v, sizeof r[0].v);
         assert_memory_equal(r[0].loss + 1, r[1].loss + 1, 3 * sizeof(double));
         assert_memory_equal(bits[0], bits[1], 8);
-        for (int32_t p = 0; p < r[0].points; p++) {
-            assert_true(r[0].dev[p] <= r[0].dev[r[0].chosen]);
-            assert_true(r[0].v[p] <= r[0].v[r[0].best]);
-            assert_true(p >= r[0].chosen || r[0].dev[p] < r[0].dev[r[0].chosen]);
-        }
+        assert_true(r[0].loss[3] != r[2].loss[3]);
+        check_choice(&r[0], spec.attack);
         assert_memory_equal(start, f->start, weight_bytes(f));
     }
     free(start);
@@ -291,6 +326,112 @@ static void method_gradients_match_the_loss(void **state)
     }
 }
 
+/* --- The same for what an attack trains: the weights or its own --- */
+
+typedef struct {
+    fixture_t *f;
+    const pal_attack_t *attack;
+    void *state;
+    pal_attacking_t run;
+    pal_pool_t questions;
+    uint8_t train[64];
+} attack_slope_t;
+
+static double attack_loss_at(attack_slope_t *s, const float *values, float *grad,
+                             int64_t n)
+{
+    pal_error_t err;
+    double loss = 0;
+
+    assert_int_equal(pal_stream_create(&s->f->ground.corpus, &s->questions, 8,
+                                       s->run.key, "known", &s->run.known, &err),
+                     PAL_OK);
+    memset(grad, 0, (size_t)n * sizeof *grad);
+    assert_int_equal(
+        s->attack->step(s->state, &s->run, 0, values, s->train, grad, &loss, &err),
+        PAL_OK);
+    pal_stream_destroy(s->run.known);
+    return loss;
+}
+
+static void check_attack_slope(attack_slope_t *s, const float *values, int64_t n,
+                               const char *id)
+{
+    const size_t bytes = (size_t)n * sizeof(float);
+    float *w = malloc(bytes), *g = malloc(bytes), *scratch = malloc(bytes);
+    double length, up, down, h = 3e-3;
+
+    (void)attack_loss_at(s, values, g, n);
+    length = norm(g, n);
+    assert_true(length > 0);
+    for (int64_t i = 0; i < n; i++)
+        w[i] = values[i] + (float)(h * g[i] / length);
+    up = attack_loss_at(s, w, scratch, n);
+    for (int64_t i = 0; i < n; i++)
+        w[i] = values[i] - (float)(h * g[i] / length);
+    down = attack_loss_at(s, w, scratch, n);
+    if (fabs((up - down) / (2 * h) - length) > 0.01 * length)
+        fail_msg("%s: slope %g, gradient norm %g", id, (up - down) / (2 * h), length);
+    free(w);
+    free(g);
+    free(scratch);
+}
+
+/* Every answer is a choice of its fact or none. */
+static void check_answers(attack_slope_t *s, const float *values)
+{
+    const pal_world_t *world = &s->f->ground.world;
+    int32_t *facts = malloc((size_t)world->count * sizeof *facts);
+    int32_t *choice = malloc((size_t)world->count * sizeof *choice);
+    int32_t n = pal_world_select(world, PAL_FORGET, -1, facts);
+    pal_error_t err;
+
+    for (int32_t i = 0; i < n; i++)
+        choice[i] = INT32_MAX;
+    assert_int_equal(
+        s->attack->answer(s->state, &s->run, values, facts, n, choice, &err), PAL_OK);
+    for (int32_t i = 0; i < n; i++)
+        assert_true(choice[i] >= -1 && choice[i] < world->facts[facts[i]].choice_count);
+    free(facts);
+    free(choice);
+}
+
+static void attack_gradients_match_the_loss(void **state)
+{
+    fixture_t *f = *state;
+    pal_error_t err;
+
+    for (int i = 0; i < pal_attack_count(); i++) {
+        pal_attack_spec_t spec = attack_spec(pal_attack_id(i));
+        attack_slope_t s = {.f = f, .attack = spec.attack, .state = spec.state};
+        const float *values = f->start;
+        int64_t n = f->layout->count;
+
+        memset(s.train, 1, sizeof s.train);
+        s.run = (pal_attacking_t){.layout = f->layout,
+                                  .start = f->start,
+                                  .corpus = &f->ground.corpus,
+                                  .questions = &s.questions,
+                                  .steps = 10,
+                                  .key = pal_trial_key(f->base_key, &spec)};
+        assert_int_equal(pal_pass_create(f->layout, &s.run.pass, &err), PAL_OK);
+        assert_int_equal(pal_pool_known(&f->ground, &spec, &s.questions, &err), PAL_OK);
+        if (s.attack->begin)
+            assert_int_equal(s.attack->begin(spec.state, &s.run, &err), PAL_OK);
+        if (s.run.own) {
+            values = s.run.values;
+            n = s.run.own->count;
+        }
+        check_attack_slope(&s, values, n, pal_attack_id(i));
+        if (s.attack->answer)
+            check_answers(&s, values);
+        if (s.attack->end)
+            s.attack->end(spec.state);
+        pal_pass_destroy(s.run.pass);
+        pal_pool_free(&s.questions);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +441,7 @@ int main(void)
         cmocka_unit_test(nan_weights_diverge),
         cmocka_unit_test(attacks_are_deterministic_and_read_only),
         cmocka_unit_test(method_gradients_match_the_loss),
+        cmocka_unit_test(attack_gradients_match_the_loss),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_free);
