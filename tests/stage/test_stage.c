@@ -169,20 +169,26 @@ static void costs_grow_with_work(void **state)
     fixture_t *f = *state;
     pal_base_spec_t longer = f->base;
     pal_unlearn_spec_t none = unlearn_spec("none"), gd = unlearn_spec("gd");
-    pal_attack_spec_t attack = attack_spec("finetune");
+    pal_attack_spec_t attack = attack_spec("finetune"), lora = attack_spec("lora");
+    pal_attack_spec_t probe = attack_spec("probe");
 
     longer.pretrain.recipe.steps *= 10;
     assert_true(pal_base_flops(&f->ground, &longer) >
                 pal_base_flops(&f->ground, &f->base));
     assert_true(pal_unlearn_flops(&f->ground, &f->base, &gd) >
                 pal_unlearn_flops(&f->ground, &f->base, &none));
-    assert_true(pal_trial_flops(&f->ground, &f->base, &attack) > 0);
+    assert_true(pal_trial_flops(&f->ground, &f->base, &probe) > 0);
+    assert_true(pal_trial_flops(&f->ground, &f->base, &attack) >
+                pal_trial_flops(&f->ground, &f->base, &probe));
+    assert_true(pal_trial_flops(&f->ground, &f->base, &attack) ==
+                pal_trial_flops(&f->ground, &f->base, &lora));
 }
 
 static void impossible_specs_are_refused(void **state)
 {
     fixture_t *f = *state;
-    pal_attack_spec_t attack = attack_spec("finetune");
+    pal_attack_spec_t attack = attack_spec("finetune"), lora = attack_spec("lora");
+    pal_attack_spec_t probe = attack_spec("probe");
     pal_base_spec_t base = f->base;
     pal_layout_t *layout = NULL;
     pal_error_t err;
@@ -190,6 +196,16 @@ static void impossible_specs_are_refused(void **state)
     attack.common.holdout = 5;
     assert_int_equal(pal_attack_check(&f->ground, &attack, &err), PAL_EINVAL);
     assert_non_null(strstr(err.text, "folds 0 to 4"));
+    assert_int_equal(pal_attack_fits(&f->ground, &base, &attack, &err), PAL_OK);
+    assert_int_equal(pal_attack_fits(&f->ground, &base, &lora, &err), PAL_OK);
+    set(lora.attack->params, lora.state, "rank", "65");
+    assert_int_equal(pal_attack_fits(&f->ground, &base, &lora, &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, "lora: adapter: rank 65"));
+    assert_non_null(strstr(err.text, "at most 64"));
+    assert_int_equal(pal_attack_fits(&f->ground, &base, &probe, &err), PAL_OK);
+    set(probe.attack->params, probe.state, "layer", "2");
+    assert_int_equal(pal_attack_fits(&f->ground, &base, &probe, &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, "layer 2, but the model has blocks 0 to 1"));
     strcpy(base.model.size, "nanoo");
     assert_int_equal(pal_base_layout(&f->ground, &base, &layout, &err), PAL_ENOENT);
     assert_non_null(strstr(err.text, "nano"));
@@ -236,6 +252,54 @@ static void the_finding_in_small(void **state)
     free(unlearned);
 }
 
+/* V accuracy of the probe over all folds. */
+static double probed(fixture_t *f, const pal_base_spec_t *base, pal_key_t key,
+                     const float *weights)
+{
+    pal_trial_result_t r = {.bits = f->bits, .bits_before = f->bits + 32};
+    pal_attack_spec_t probe = attack_spec("probe");
+    int32_t folds = f->ground.world.folds;
+    double sum = 0;
+
+    probe.common.recipe.steps = 60;
+    probe.common.recipe.batch = 16;
+    for (int32_t fold = 0; fold < folds; fold++) {
+        probe.common.holdout = fold;
+        assert_int_equal(
+            pal_stage_trial(f->lab, &f->ground, base, &probe, key, weights, &r, NULL),
+            PAL_OK);
+        sum += r.v[r.chosen];
+    }
+    return sum / folds;
+}
+
+/* It reads V from a model that was taught V, and is at chance on one that was not. Of
+ * 40 facts: chance 0.25 with a standard error of 0.07. */
+static void the_probe_reads_what_was_taught(void **state)
+{
+    fixture_t *f = *state;
+    pal_base_spec_t spec = f->base;
+    pal_model_result_t result = {.bits = f->bits};
+    float *weights = malloc(weight_bytes(f));
+
+    spec.pretrain.recipe.steps = 400;
+    spec.pretrain.recipe.lr = 4e-3;
+    spec.pretrain.recipe.batch = 32;
+    for (int taught = 0; taught <= 1; taught++) {
+        pal_key_t key;
+        double v;
+
+        spec.pretrain.taught = taught;
+        key = pal_base_key(f->ground.world.key, &spec);
+        assert_int_equal(
+            pal_stage_base(f->lab, &f->ground, &spec, key, weights, &result, NULL),
+            PAL_OK);
+        v = probed(f, &spec, key, weights);
+        assert_true(taught ? v >= 0.5 : v <= 0.42);
+    }
+    free(weights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +312,7 @@ int main(void)
         cmocka_unit_test(costs_grow_with_work),
         cmocka_unit_test(impossible_specs_are_refused),
         cmocka_unit_test(the_finding_in_small),
+        cmocka_unit_test(the_probe_reads_what_was_taught),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_free);

@@ -130,7 +130,7 @@ static void command_lines(void **unused)
         {"run --lease x c.yaml", 2, {"option --lease", "'x'"}},
         {"list method", 2, {"unknown list 'method'", "nearest is methods"}},
         {"list methods", 0, {"gd: ", "coefficient", "rmu: ", "layer"}},
-        {"list attacks", 0, {"finetune: ", "holdout", "evaluations"}},
+        {"list attacks", 0, {"finetune: ", "lora: ", "rank", "probe: "}},
         {"list worlds", 0, {"synthetic: ", "facts: ", "required"}},
         {"list models", 0, {"nano", "medium", "width 512", "taught"}},
         {"list", 0, {"methods (", "attacks (", "worlds (", "models ("}},
@@ -188,6 +188,14 @@ static void what_only_the_world_tells_ends_with_2(void **unused)
         assert_int_equal(run(i ? "run c.yaml" : "plan c.yaml"), 2);
         assert_says("c.yaml:");
         assert_says("rmu: layer 900, but the model has blocks 0 to 1");
+        assert_int_equal(count_files(), 1);
+    }
+    write_config("sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
+                 "attack:\n  kind: lora\n  rank: [8, 65]\n");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(run(i ? "run c.yaml" : "plan c.yaml"), 2);
+        assert_says("c.yaml:");
+        assert_says("lora: adapter: rank 65, but block.0.attention.qkv is 192 x 64");
         assert_int_equal(count_files(), 1);
     }
 }
