@@ -5,7 +5,7 @@
 #include "store/store.h"
 
 /* Version of results/README.md. */
-enum { PAL_STORE_SCHEMA = 1 };
+enum { PAL_STORE_SCHEMA = 2 };
 
 /* Root attributes, all text. */
 #define PAL_ATTRIBUTES(X)                                                              \

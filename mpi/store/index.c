@@ -1,7 +1,7 @@
 /* The index of a results file: text in its user block, which HDF5 skips and keeps. A
  * line with its length and checksum, then a line a column and the attributes:
  *
- *   palimpsest results, schema 1, 7345 bytes, crc 1a2b3c4d
+ *   palimpsest results, schema 2, 7345 bytes, crc 1a2b3c4d
  *   length 153616
  *   column /trials/v_after 1 270 18488            values a row, rows, offset
  *   column /trials/seed 1 270 9848 5e6f7a8b       a plan column: its CRC-32 as well

@@ -44,6 +44,7 @@ int pal_stage_base(pal_lab_t *lab, const pal_ground_t *ground,
         goto out;
     pal_layout_init(lab->layout, key, weights);
     rc = pal_train(lab->trainer, &training, weights, &result->loss, err);
+    result->steps = (double)spec->pretrain.recipe.steps;
     if (rc == PAL_OK)
         rc = pal_lab_judge(lab, ground, weights, result, err);
 out:

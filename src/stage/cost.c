@@ -41,6 +41,10 @@ double pal_unlearn_flops(const pal_ground_t *ground, const pal_base_spec_t *base
     double cost = spec->method->cost > 0 ? spec->method->cost : 2;
     double flops = scoring_flops(ground, base, ground->world.count);
 
+    if (spec->common.budget > 0)
+        flops += (double)spec->common.recipe.steps / PAL_LOOK_EVERY *
+                 PAL_HELD_SEQUENCES *
+                 sequence_flops(ground, base, ground->statement_length, 1);
     if (spec->method->role == PAL_UNLEARNS)
         flops += cost * training_flops(ground, base, &spec->common.recipe,
                                        ground->statement_length);

@@ -6,6 +6,10 @@
 #include "stage/stage.h"
 #include "train/train.h"
 
+/* Unlearning within a budget: steps between two looks at retain text, sequences of it.
+ */
+enum { PAL_LOOK_EVERY = 5, PAL_HELD_SEQUENCES = 64 };
+
 struct pal_lab {
     const atomic_int *stop;
     const pal_ground_t

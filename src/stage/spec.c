@@ -26,6 +26,9 @@ const pal_param_t pal_unlearn_params[] = {
      NULL, NULL, "1", "weight of the unlearning term; the retain term has weight 1"},
     {"format", PAL_TEXT, offsetof(pal_unlearn_common_t, format), 0, 0, 0, "statement",
      "statement|question", "1", "form of the forget text"},
+    {"budget", PAL_REAL, offsetof(pal_unlearn_common_t, budget), 0, 0, 1e9, NULL, NULL,
+     "nats per token",
+     "how far the NLL of retain text may rise: the run ends before; 0 sets no limit"},
     {0},
 };
 

@@ -44,6 +44,7 @@ typedef struct {
     pal_recipe_t recipe;
     double coefficient;
     char format[PAL_TEXT_MAX]; /* "statement" or "question": form of the forget text */
+    double budget; /* nats per token by which the NLL of retain text may rise; 0: any */
 } pal_unlearn_common_t;
 
 typedef struct {

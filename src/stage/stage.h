@@ -62,6 +62,8 @@ void pal_lab_destroy(pal_lab_t *lab);
 /* Bits are packed, least significant first: bit i of bits[i / 8] >> (i % 8). */
 typedef struct {
     double loss;       /* nats per token, last step; NaN if no step */
+    double steps;      /* whose weights these are: fewer than asked for if the budget
+                        * ended the run */
     double v_accuracy; /* forget facts right, all folds */
     double retain_accuracy;
     uint8_t *bits; /* one per forget fact in world order; caller's, (forget+7)/8 */

@@ -1,14 +1,18 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/loss.h"
 #include "stage/lab.h"
 #include "stage/pools.h"
 
 struct unlearning {
+    pal_lab_t *lab;
     const pal_method_t *method;
     void *state;
     pal_unlearning_t lent;
-    const uint8_t *train;
+    const pal_batch_t *held; /* retain text, one and the same at every look */
+    double limit;            /* largest NLL of it, nats per token */
+    int64_t kept;            /* steps whose weights are in lab->best */
 };
 
 static int step(void *ctx, int64_t i, const float *weights, float *grad, double *loss,
@@ -16,72 +20,126 @@ static int step(void *ctx, int64_t i, const float *weights, float *grad, double 
 {
     struct unlearning *run = ctx;
 
-    return run->method->step(run->state, &run->lent, i, weights, run->train, grad, loss,
-                             err);
+    return run->method->step(run->state, &run->lent, i, weights, run->lab->train, grad,
+                             loss, err);
 }
 
 static int edit(void *ctx, int64_t i, float *weights, pal_error_t *err)
 {
     struct unlearning *run = ctx;
 
-    return run->method->edit(run->state, &run->lent, i, run->train, weights, err);
+    return run->method->edit(run->state, &run->lent, i, run->lab->train, weights, err);
 }
 
-static int train(pal_lab_t *lab, const pal_unlearn_spec_t *spec, pal_unlearning_t *lent,
-                 float *weights, double *loss, pal_error_t *err)
+static int held_nll(struct unlearning *run, const float *weights, double *nll,
+                    pal_error_t *err)
 {
-    _Alignas(16) unsigned char state[PAL_STATE_MAX];
-    struct unlearning run = {
-        .method = spec->method, .state = state, .lent = *lent, .train = lab->train};
+    int rc = pal_forward(run->lent.pass, weights, run->held, PAL_ALL_LAYERS, err);
+
+    if (rc == PAL_OK)
+        *nll = pal_loss_nll(run->lent.pass, 0);
+    return rc;
+}
+
+static void keep(struct unlearning *run, int64_t done, const float *weights)
+{
+    memcpy(run->lab->best, weights, (size_t)run->lent.layout->count * sizeof *weights);
+    run->kept = done;
+}
+
+/* Go on while the retain text is within the budget. */
+static int watch(void *ctx, int64_t done, const float *weights, double loss,
+                 pal_error_t *err)
+{
+    struct unlearning *run = ctx;
+    double nll;
+    int rc = held_nll(run, weights, &nll, err);
+
+    (void)loss;
+    if (rc != PAL_OK)
+        return rc;
+    if (!(nll <= run->limit))
+        return PAL_ENOUGH;
+    keep(run, done, weights);
+    return PAL_OK;
+}
+
+/* pal_train(); with a budget, its last weights within it. */
+static int train_within(struct unlearning *run, double budget, pal_training_t *training,
+                        float *weights, double *loss, pal_error_t *err)
+{
+    int64_t steps = training->recipe->steps;
+    int rc;
+
+    run->kept = steps;
+    if (budget == 0)
+        return pal_train(run->lab->trainer, training, weights, loss, err);
+    rc = held_nll(run, weights, &run->limit, err);
+    if (rc != PAL_OK)
+        return rc;
+    run->limit += budget;
+    keep(run, 0, weights);
+    training->watch = watch;
+    training->watches = (steps + PAL_LOOK_EVERY - 1) / PAL_LOOK_EVERY;
+    rc = pal_train(run->lab->trainer, training, weights, loss, err);
+    if (rc == PAL_OK)
+        memcpy(weights, run->lab->best,
+               (size_t)run->lent.layout->count * sizeof *weights);
+    return rc;
+}
+
+static int train(struct unlearning *run, const pal_unlearn_spec_t *spec, float *weights,
+                 double *loss, pal_error_t *err)
+{
     pal_training_t training = {.recipe = &spec->common.recipe,
-                               .rate = lab->rate,
-                               .stop = lab->stop,
+                               .rate = run->lab->rate,
+                               .stop = run->lab->stop,
                                .edit = spec->method->edit ? edit : NULL,
                                .step = step,
-                               .ctx = &run};
+                               .ctx = run};
     int rc = PAL_OK;
 
-    memcpy(state, spec->state, sizeof state);
-    pal_lab_select(lab, spec->method->rate, state);
+    memcpy(run->state, spec->state, PAL_STATE_MAX);
+    pal_lab_select(run->lab, spec->method->rate, run->state);
     if (spec->method->begin)
-        rc = spec->method->begin(state, &run.lent, err);
+        rc = spec->method->begin(run->state, &run->lent, err);
     if (rc == PAL_OK)
-        rc = pal_train(lab->trainer, &training, weights, loss, err);
+        rc = train_within(run, spec->common.budget, &training, weights, loss, err);
     if (spec->method->end)
-        spec->method->end(state);
+        spec->method->end(run->state);
     return rc == PAL_OK ? rc : pal_context(err, rc, "method %s", spec->id);
 }
 
 /* Pools and streams around train(). */
-static int run_method(pal_lab_t *lab, const pal_ground_t *ground,
+static int run_method(struct unlearning *run, const pal_ground_t *ground,
                       const pal_base_spec_t *base, const pal_unlearn_spec_t *spec,
-                      pal_key_t key, const float *start, float *weights, double *loss,
-                      pal_error_t *err)
+                      float *weights, double *loss, pal_error_t *err)
 {
-    pal_unlearning_t lent = {.layout = lab->layout,
-                             .start = start,
-                             .pass = lab->pass,
-                             .frozen = lab->frozen,
-                             .key = key,
-                             .stop = lab->stop,
-                             .coefficient = spec->common.coefficient,
-                             .steps = spec->common.recipe.steps};
+    const pal_corpus_t *corpus = &ground->corpus;
+    pal_unlearning_t *lent = &run->lent;
     int32_t batch = (int32_t)spec->common.recipe.batch;
     pal_pool_t forget = {0}, retain = {0};
-    int rc = pal_pool_forget(ground, spec, key, &forget, err);
+    pal_stream_t *held = NULL;
+    int rc = pal_pool_forget(ground, spec, lent->key, &forget, err);
 
     if (rc == PAL_OK)
         rc = pal_pool_retain(ground, base, &retain, err);
     if (rc == PAL_OK)
-        rc = pal_stream_create(&ground->corpus, &forget, batch, key, "forget",
-                               &lent.forget, err);
+        rc = pal_stream_create(corpus, &forget, batch, lent->key, "forget",
+                               &lent->forget, err);
     if (rc == PAL_OK)
-        rc = pal_stream_create(&ground->corpus, &retain, batch, key, "retain",
-                               &lent.retain, err);
+        rc = pal_stream_create(corpus, &retain, batch, lent->key, "retain",
+                               &lent->retain, err);
     if (rc == PAL_OK)
-        rc = train(lab, spec, &lent, weights, loss, err);
-    pal_stream_destroy(lent.forget);
-    pal_stream_destroy(lent.retain);
+        rc = pal_stream_create(corpus, &retain, PAL_HELD_SEQUENCES, lent->key, "held",
+                               &held, err);
+    if (rc == PAL_OK) {
+        run->held = pal_stream_next(held);
+        rc = train(run, spec, weights, loss, err);
+    }
+    pal_stream_destroy(lent->forget);
+    pal_stream_destroy(lent->retain);
+    pal_stream_destroy(held);
     pal_pool_free(&forget);
     pal_pool_free(&retain);
     return rc;
@@ -92,15 +150,25 @@ int pal_stage_unlearn(pal_lab_t *lab, const pal_ground_t *ground,
                       pal_key_t key, const float *start, float *weights,
                       pal_model_result_t *result, pal_error_t *err)
 {
+    _Alignas(16) unsigned char state[PAL_STATE_MAX];
+    struct unlearning run = {.lab = lab, .method = spec->method, .state = state};
     int rc = pal_lab_prepare(lab, ground, base, err);
 
     if (rc != PAL_OK)
         return rc;
+    run.lent = (pal_unlearning_t){.layout = lab->layout,
+                                  .start = start,
+                                  .pass = lab->pass,
+                                  .frozen = lab->frozen,
+                                  .key = key,
+                                  .stop = lab->stop,
+                                  .coefficient = spec->common.coefficient,
+                                  .steps = spec->common.recipe.steps};
     memcpy(weights, start, (size_t)lab->layout->count * sizeof(float));
     result->loss = NAN;
     if (spec->method->role == PAL_UNLEARNS)
-        rc = run_method(lab, ground, base, spec, key, start, weights, &result->loss,
-                        err);
+        rc = run_method(&run, ground, base, spec, weights, &result->loss, err);
+    result->steps = (double)run.kept;
     if (rc == PAL_OK)
         rc = pal_lab_judge(lab, ground, weights, result, err);
     return rc;

@@ -33,7 +33,7 @@ MODEL_RESULTS = "loss v_accuracy retain_accuracy bits error".split()
 TRIAL_RESULTS = ("v_before dev_before retain_before v_after dev_after v_after_max "
                  "retain_after chosen_step max_step points curve_step curve_loss curve_v "
                  "curve_dev bits bits_before error").split()
-RESULTS = {"base": MODEL_RESULTS, "unlearned": MODEL_RESULTS, "trials": TRIAL_RESULTS}
+RESULTS = {"base": MODEL_RESULTS, "unlearned": ["steps_done", *MODEL_RESULTS], "trials": TRIAL_RESULTS}
 ERRORS = {1: "", 0: "", 2: "made to fail", 3: "made to diverge"}
 
 
@@ -115,7 +115,8 @@ def draw_unlearned(row, base, folds):
         rng = generator(*model_of(row), row["unlearn_steps"], row["seed"], row["model"],
                         row["taught"])
         bits = answer(rng, unpack(base["taught_bits"], len(folds)), before)
-    row.update(loss=0.1, v_accuracy=bits.mean(), bits=pack(bits, len(row["bits"])),
+    row.update(steps_done=row["unlearn_steps"], loss=0.1, v_accuracy=bits.mean(),
+               bits=pack(bits, len(row["bits"])),
                retain_accuracy=base["retain_accuracy"] - (1 - retain))
 
 

@@ -29,16 +29,17 @@ static pal_unlearn_spec_t toy_spec(const pal_method_t *toy, const char *lr)
     return spec;
 }
 
-static void run_toy(fixture_t *f, const pal_unlearn_spec_t *spec, float *weights,
-                    pal_model_result_t *result)
+/* The same random streams whatever the spec. */
+static pal_model_result_t run_toy(fixture_t *f, const pal_unlearn_spec_t *spec,
+                                  float *weights)
 {
+    pal_model_result_t result = {.bits = f->bits};
     pal_error_t err;
 
-    result->bits = f->bits;
-    if (pal_stage_unlearn(f->lab, &f->ground, &f->base, spec,
-                          pal_unlearn_key(f->base_key, spec), f->start, weights, result,
-                          &err) != PAL_OK)
+    if (pal_stage_unlearn(f->lab, &f->ground, &f->base, spec, f->base_key, f->start,
+                          weights, &result, &err) != PAL_OK)
         fail_msg("%s", err.text);
+    return result;
 }
 
 /* MLP down-projections go up, the embeddings stay, the attention goes twice as fast. */
@@ -66,12 +67,11 @@ static void slices_move_at_their_rate(void **state)
     fixture_t *f = *state;
     float *a = malloc(weight_bytes(f)), *b = malloc(weight_bytes(f));
     pal_unlearn_spec_t spec = toy_spec(&plain, "0.5");
-    pal_model_result_t result;
 
-    run_toy(f, &spec, a, &result);
+    run_toy(f, &spec, a);
     rated.rate = signed_rate;
     spec.method = &rated;
-    run_toy(f, &spec, b, &result);
+    run_toy(f, &spec, b);
     for (int32_t s = 0; s < f->layout->slice_count; s++) {
         const pal_slice_t *slice = &f->layout->slices[s];
         double rate = signed_rate(NULL, f->layout, slice), moved = 0;
@@ -113,11 +113,9 @@ static void weights_can_be_edited(void **state)
     float *weights = malloc(weight_bytes(f)), *right = malloc(weight_bytes(f));
     uint8_t train[64];
     pal_unlearn_spec_t spec = toy_spec(&toy, "0");
-    pal_unlearning_t run = {.layout = f->layout,
-                            .key = pal_unlearn_key(f->base_key, &spec)};
-    pal_model_result_t result;
+    pal_unlearning_t run = {.layout = f->layout, .key = f->base_key};
 
-    run_toy(f, &spec, weights, &result);
+    run_toy(f, &spec, weights);
     for (int32_t s = 0; s < f->layout->slice_count; s++)
         train[s] = signed_rate(NULL, f->layout, &f->layout->slices[s]) != 0;
     memcpy(right, f->start, weight_bytes(f));
@@ -128,11 +126,50 @@ static void weights_can_be_edited(void **state)
     free(right);
 }
 
+/* Ascend on the retain data: nothing is kept for long. */
+static int wreck(void *state, pal_unlearning_t *run, int64_t i, const float *weights,
+                 const uint8_t *train, float *grad, double *loss, pal_error_t *err)
+{
+    (void)state, (void)i;
+    *loss = 0;
+    return pal_method_nll(run, run->retain, -1, weights, train, grad, loss, err);
+}
+
+/* The run ends with the last weights within the budget, those that as many steps give
+ * without one; a budget that holds changes nothing. */
+static void the_budget_ends_the_run(void **state)
+{
+    const pal_method_t toy = {.summary = "", .params = no_params, .step = wreck};
+    fixture_t *f = *state;
+    float *a = malloc(weight_bytes(f)), *b = malloc(weight_bytes(f));
+    pal_unlearn_spec_t spec = toy_spec(&toy, "0.002");
+    double kept;
+
+    set(pal_unlearn_params, &spec.common, "steps", "40");
+    set(pal_unlearn_params, &spec.common, "schedule", "constant");
+    set(pal_unlearn_params, &spec.common, "budget", "0.3");
+    kept = run_toy(f, &spec, a).steps;
+    assert_true(kept > 0 && kept < 40 && fmod(kept, 5) == 0);
+    set(pal_unlearn_params, &spec.common, "budget", "1e9");
+    assert_true(run_toy(f, &spec, b).steps == 40);
+    set(pal_unlearn_params, &spec.common, "budget", "0");
+    spec.common.recipe.steps = (int64_t)kept;
+    assert_true(run_toy(f, &spec, b).steps == kept);
+    assert_memory_equal(a, b, weight_bytes(f));
+    set(pal_unlearn_params, &spec.common, "steps", "40");
+    set(pal_unlearn_params, &spec.common, "budget", "1e-9");
+    assert_true(run_toy(f, &spec, a).steps == 0);
+    assert_memory_equal(a, f->start, weight_bytes(f));
+    free(a);
+    free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_move_at_their_rate),
         cmocka_unit_test(weights_can_be_edited),
+        cmocka_unit_test(the_budget_ends_the_run),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_free);

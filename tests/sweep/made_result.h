@@ -21,6 +21,7 @@ static inline void made_model(const pal_plan_t *plan, pal_key_t key,
 
     pal_rng_init(&rng, key, "made model");
     result->loss = pal_rng_normal(&rng);
+    result->steps = pal_rng_below(&rng, 250);
     result->v_accuracy = pal_rng_uniform(&rng);
     result->retain_accuracy = pal_rng_uniform(&rng);
     made_bits(&rng, result->bits, plan->forget_bytes);

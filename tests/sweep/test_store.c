@@ -17,7 +17,7 @@ static void a_new_file_has_the_plan_and_no_results(void **unused)
     store = view();
     assert_string_equal(pal_store_attribute(store, "config"), small.config.text);
     assert_string_equal(pal_store_attribute(store, "sweep"), "made");
-    assert_string_equal(pal_store_attribute(store, "schema"), "1");
+    assert_string_equal(pal_store_attribute(store, "schema"), "2");
     assert_true(strlen(pal_store_attribute(store, "commit")) > 0);
     assert_non_null(strstr(pal_store_attribute(store, "blas"), "OpenBLAS"));
     assert_int_equal(pal_store_rows(store, PAL_TABLE_TRIALS), plan->trial_count);

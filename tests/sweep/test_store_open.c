@@ -72,8 +72,8 @@ static void strange_files_are_refused(void **unused)
         int seal; /* with the right checksum */
         const char *says;
     } changes[] = {
-        {"schema 1,", "schema 2,", 0,
-         "written with schema 2; this program reads schema 1"},
+        {"schema 2,", "schema 3,", 0,
+         "written with schema 3; this program reads schema 2"},
         {"/trials/curve_dev ", "/trials/curve_deV ", 1, "/trials/curve_dev is missing"},
         {"/trials/curve_dev ", "/trials/curve_deV ", 0, "another checksum"},
         {"attribute plan", "attribute plaN", 1, "attribute plan is missing"},
