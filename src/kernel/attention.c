@@ -6,188 +6,397 @@
 #include "kernel/clones.h"
 #include "kernel/exponential.h"
 #include "kernel/lanes.h"
-
-/* One head at a time is copied into scratch, where rows are padded to whole lanes and
- * keys and values also lie transposed: then every inner loop below runs over whole
- * lanes, either over the tokens attended to or over the components of a head. */
+#include "kernel/tile.h"
 
 PAL_INLINE size_t whole_lanes(int32_t n)
 {
     return ((size_t)n + PAL_LANES - 1) / PAL_LANES * PAL_LANES;
 }
 
-size_t pal_attention_scratch(int32_t length, int32_t head_size)
+/* Rows of a packed head of keys. */
+PAL_INLINE size_t whole_tiles(int32_t n)
 {
-    size_t tokens = whole_lanes(length), size = whole_lanes(head_size);
-
-    return 2 * size * tokens + 6 * tokens * size + 2 * tokens;
+    return ((size_t)n + PAL_TILE - 1) / PAL_TILE * PAL_TILE;
 }
 
-/* to (T, padded) = rows of one head, the padding zero. */
-PAL_INLINE void pack(float *restrict to, size_t padded, const float *restrict from,
-                     size_t stride, int32_t length, int32_t size)
+size_t pal_attention_scratch(int32_t length, int32_t head_size)
 {
-    for (int32_t t = 0; t < length; t++, to += padded, from += stride) {
-        for (int32_t d = 0; d < size; d++)
-            to[d] = from[d];
-        for (size_t d = (size_t)size; d < padded; d++)
-            to[d] = 0.0f;
-    }
+    size_t rows = whole_lanes(length) + PAL_TILE, size = whole_lanes(head_size);
+
+    return 9 * rows * size + (2 * PAL_TILE + 2) * rows;
+}
+
+/* Where the parts of a head lie in a row of qkv (`row` floats) and of out (`width`). */
+typedef struct {
+    int32_t length, heads, size;
+    size_t row, width;
+    size_t key, value;   /* of the group */
+    size_t rows, padded; /* of a packed head */
+} place_t;
+
+PAL_INLINE place_t find_group(int32_t group, int32_t length, int32_t heads,
+                              int32_t kv_heads, int32_t size)
+{
+    const size_t key = ((size_t)heads + (size_t)group) * (size_t)size;
+
+    return (place_t){.length = length,
+                     .heads = heads,
+                     .size = size,
+                     .row = ((size_t)heads + 2 * (size_t)kv_heads) * (size_t)size,
+                     .width = (size_t)heads * (size_t)size,
+                     .key = key,
+                     .value = key + (size_t)kv_heads * (size_t)size,
+                     .rows = whole_lanes(length),
+                     .padded = whole_lanes(size)};
+}
+
+/* to[0..n) = factor from[0..n). */
+PAL_INLINE void copy_row(float *restrict to, const float *restrict from, float factor,
+                         size_t n)
+{
+    size_t d = 0;
+
+    for (; d + PAL_LANES <= n; d += PAL_LANES)
+#pragma omp simd
+        for (int j = 0; j < PAL_LANES; j++)
+            to[d + (size_t)j] = factor * from[d + (size_t)j];
+    for (; d < n; d++)
+        to[d] = factor * from[d];
+}
+
+/* to (rows, padded) = factor times the `length` rows of a head, zero beyond them. */
+PAL_INLINE void pack(float *restrict to, size_t rows, const float *restrict from,
+                     size_t stride, float factor, int32_t length, const place_t *p)
+{
+    const size_t size = (size_t)p->size, used = (size_t)length;
+
+    if (p->padded > size)
+        memset(to, 0, used * p->padded * sizeof *to);
+    for (size_t t = 0; t < used; t++)
+        copy_row(to + t * p->padded, from + t * stride, factor, size);
+    if (rows > used)
+        memset(to + used * p->padded, 0, (rows - used) * p->padded * sizeof *to);
 }
 
 PAL_INLINE void unpack(float *restrict to, size_t stride, const float *restrict from,
-                       size_t padded, int32_t length, int32_t size)
+                       float factor, const place_t *p)
 {
-    for (int32_t t = 0; t < length; t++, to += stride, from += padded)
-        for (int32_t d = 0; d < size; d++)
-            to[d] = from[d];
+    for (size_t t = 0; t < (size_t)p->length; t++)
+        copy_row(to + t * stride, from + t * p->padded, factor, (size_t)p->size);
 }
 
-/* to (D, tokens) = the transpose, tokens beyond the sequence zero. */
-PAL_INLINE void transpose(float *restrict to, size_t tokens, const float *restrict from,
-                          size_t stride, int32_t length, int32_t size)
+/* to = the transpose of PAL_LANES x PAL_LANES floats. Their 8-bit index is row and
+ * column, and each shuffle rotates it by a bit. */
+PAL_INLINE void transpose_block(float *restrict to, size_t to_stride,
+                                const float *restrict from, size_t stride)
 {
-    for (int32_t d = 0; d < size; d++, to += tokens) {
-        for (int32_t t = 0; t < length; t++)
-            to[t] = from[(size_t)t * stride + d];
-        for (size_t t = (size_t)length; t < tokens; t++)
-            to[t] = 0.0f;
+    enum { HALF = PAL_LANES * PAL_LANES / 2 };
+    float x[2 * HALF], y[2 * HALF];
+
+    for (size_t r = 0; r < PAL_LANES; r++)
+        memcpy(x + r * PAL_LANES, from + r * stride, PAL_LANES * sizeof *x);
+    for (int bit = 0; bit < 2; bit++) {
+        for (int i = 0; i < HALF; i++) {
+            y[2 * i] = x[i];
+            y[2 * i + 1] = x[i + HALF];
+        }
+        for (int i = 0; i < HALF; i++) {
+            x[2 * i] = y[i];
+            x[2 * i + 1] = y[i + HALF];
+        }
     }
+    for (size_t r = 0; r < PAL_LANES; r++)
+        memcpy(to + r * to_stride, x + r * PAL_LANES, PAL_LANES * sizeof *x);
 }
 
-/* y[0..n) = sum over the `rows` rows of x of a[row] x[row], n whole lanes. */
-PAL_INLINE void combine(float *restrict y, size_t n, const float *restrict a,
-                        const float *restrict x, size_t stride, int32_t rows)
+/* to (padded, rows) = the transpose of a packed head. */
+PAL_INLINE void transpose(float *restrict to, const float *restrict from,
+                          const place_t *p)
 {
-    for (size_t i = 0; i < n; i += PAL_LANES) {
-        float lane[PAL_LANES] = {0};
+    for (size_t t = 0; t < p->rows; t += PAL_LANES)
+        for (size_t d = 0; d < p->padded; d += PAL_LANES)
+            transpose_block(to + d * p->rows + t, p->rows, from + t * p->padded + d,
+                            p->padded);
+}
 
-        for (int32_t row = 0; row < rows; row++)
-            for (int j = 0; j < PAL_LANES; j++)
-                lane[j] += a[row] * x[(size_t)row * stride + i + j];
+/* --- Forward --- */
+
+/* Scores of the tokens 0 .. n-1 for the queries of a tile from i on, -INFINITY where a
+ * token comes later, and the largest of each row. */
+PAL_INLINE void score_tile(float *restrict scores, float largest[PAL_TILE],
+                           const float *queries, int32_t i, size_t n,
+                           const float *keys_t, const place_t *p)
+{
+    pal_tile_t tile, most;
+
+    for (int r = 0; r < PAL_TILE; r++)
         for (int j = 0; j < PAL_LANES; j++)
-            y[i + j] = lane[j];
+            most[r][j] = -INFINITY;
+    for (size_t k = 0; k < n; k += PAL_LANES) {
+        pal_tile_product(tile, queries, p->padded, keys_t + k, p->rows,
+                         (size_t)p->size);
+        for (int r = 0; r < PAL_TILE; r++)
+#pragma omp simd
+            for (int j = 0; j < PAL_LANES; j++) {
+                const float score = (int32_t)k + j <= i + r ? tile[r][j] : -INFINITY;
+
+                scores[(size_t)r * p->rows + k + (size_t)j] = score;
+                most[r][j] = pal_lanes_larger(score, most[r][j]);
+            }
     }
+    for (int r = 0; r < PAL_TILE; r++)
+        largest[r] = pal_lanes_max(most[r], PAL_LANES);
 }
 
-/* x[row] += a[row] y for rows of n whole lanes. */
-PAL_INLINE void spread(float *restrict x, size_t n, const float *restrict a,
-                       const float *restrict y, int32_t rows)
+/* exp(scores - largest) in place; returns the sum. */
+PAL_INLINE float exponentiate(float *restrict scores, size_t n, float largest)
 {
-    for (int32_t row = 0; row < rows; row++, x += n)
-        for (size_t i = 0; i < n; i++)
-            x[i] += a[row] * y[i];
+    float lane[PAL_LANES] = {0};
+
+    for (size_t k = 0; k < n; k += PAL_LANES)
+#pragma omp simd
+        for (int j = 0; j < PAL_LANES; j++) {
+            const float score = scores[k + (size_t)j];
+            const float e = score == -INFINITY ? 0.0f : pal_expf(score - largest);
+
+            scores[k + (size_t)j] = e;
+            lane[j] += e;
+        }
+    return pal_lanes_total(lane);
 }
 
-/* Softmax of scores[0 .. i] times `scale` in place, 0 up to n whole lanes; returns the
- * log of the denominator. */
-PAL_INLINE float softmax_row(float *restrict scores, int32_t i, size_t n, float scale)
+/* Rows i .. i + PAL_TILE - 1 of one head, those there are. */
+PAL_INLINE void tile_forward(float *out, float *log_sum, const float *queries,
+                             int32_t i, const float *keys_t, const float *values,
+                             float *scratch, const place_t *p)
 {
-    float max = pal_lanes_max(scores, i + 1), sum;
+    const int32_t rows = p->length - i < PAL_TILE ? p->length - i : PAL_TILE;
+    const size_t n = whole_lanes(i + rows);
+    float *scores = scratch, *packed = scratch + PAL_TILE * p->rows;
+    const float scale = 1.0f / sqrtf((float)p->size);
+    float largest[PAL_TILE], inverse[PAL_TILE];
+    pal_tile_t tile;
 
-    for (size_t j = 0; j < n; j++)
-        scores[j] = pal_expf((scores[j] - max) * scale);
-    for (size_t j = (size_t)i + 1; j < n; j++)
-        scores[j] = 0.0f;
-    sum = pal_lanes_sum(scores, (int32_t)n);
-    for (size_t j = 0; j < n; j++)
-        scores[j] *= 1.0f / sum;
-    return max * scale + logf(sum);
+    pack(packed, PAL_TILE, queries, p->row, scale, rows, p);
+    score_tile(scores, largest, packed, i, n, keys_t, p);
+    for (int32_t r = 0; r < rows; r++) {
+        const float sum = exponentiate(scores + (size_t)r * p->rows, n, largest[r]);
+
+        log_sum[(size_t)r * p->heads] = largest[r] + logf(sum);
+        inverse[r] = 1.0f / sum;
+    }
+    for (size_t d = 0; d < p->padded; d += PAL_LANES) {
+        const size_t left = (size_t)p->size - d;
+
+        pal_tile_product(tile, scores, p->rows, values + d, p->padded,
+                         (size_t)(i + rows));
+        for (int32_t r = 0; r < rows; r++)
+            copy_row(out + (size_t)r * p->width + d, tile[r], inverse[r],
+                     left < PAL_LANES ? left : PAL_LANES);
+    }
 }
 
 PAL_CLONES
-static void head_forward(float *out, float *log_sum, const float *qkv, int32_t from,
-                         int32_t length, int32_t heads, int32_t size, float *scratch)
+static void group_forward(float *out, float *log_sum, const float *qkv, int32_t group,
+                          int32_t from, int32_t length, int32_t heads, int32_t kv_heads,
+                          int32_t size, float *scratch)
 {
-    const size_t width = (size_t)heads * (size_t)size;
-    const size_t tokens = whole_lanes(length), padded = whole_lanes(size);
-    const float scale = 1.0f / sqrtf((float)size);
-    float *keys = scratch, *values = keys + padded * tokens;
-    float *weights = values + tokens * padded, *row = weights + tokens;
+    const place_t p = find_group(group, length, heads, kv_heads, size);
+    const int32_t share = heads / kv_heads;
+    float *keys_t = scratch, *values = keys_t + p.rows * p.padded;
+    float *keys = values + p.rows * p.padded, *rest = keys + p.rows * p.padded;
 
-    transpose(keys, tokens, qkv + width, 3 * width, length, size);
-    pack(values, padded, qkv + 2 * width, 3 * width, length, size);
-    for (int32_t i = from; i < length; i++) {
-        const size_t n = whole_lanes(i + 1), at = (size_t)(i - from);
-
-        combine(weights, n, qkv + (size_t)i * 3 * width, keys, tokens, size);
-        log_sum[at * heads] = softmax_row(weights, i, n, scale);
-        combine(row, padded, weights, values, padded, i + 1);
-        memcpy(out + at * width, row, (size_t)size * sizeof *out);
-    }
+    pack(keys, p.rows, qkv + p.key, p.row, 1.0f, length, &p);
+    transpose(keys_t, keys, &p);
+    pack(values, p.rows, qkv + p.value, p.row, 1.0f, length, &p);
+    for (int32_t h = group * share; h < (group + 1) * share; h++)
+        for (int32_t i = from; i < length; i += PAL_TILE)
+            tile_forward(out + (size_t)(i - from) * p.width + (size_t)h * size,
+                         log_sum + (size_t)(i - from) * heads + h,
+                         qkv + (size_t)i * p.row + (size_t)h * size, i, keys_t, values,
+                         rest, &p);
 }
 
 void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t from,
                            int32_t length, int32_t heads, int32_t head_size,
                            float *scratch)
 {
-    for (int32_t h = 0; h < heads; h++)
-        head_forward(out + (size_t)h * head_size, log_sum + h,
-                     qkv + (size_t)h * head_size, from, length, heads, head_size,
-                     scratch);
+    for (int32_t group = 0; group < heads; group++)
+        group_forward(out, log_sum, qkv, group, from, length, heads, heads, head_size,
+                      scratch);
 }
 
-/* weights = p_i and dscores = d(loss)/d(q_i . k_j) of one row, 0 beyond i. */
-PAL_INLINE void row_backward(float *restrict weights, float *restrict dscores,
-                             int32_t i, size_t n, float log_sum, float delta,
-                             float scale)
+/* --- Backward --- */
+
+/* The group's keys and values and their gradients so far; of one query head what the
+ * products need; of one tile of keys the weights and the gradients of the scores,
+ * (PAL_TILE, rows). */
+typedef struct {
+    float *keys, *values, *dkeys, *dvalues;
+    float *queries, *queries_t, *douts, *douts_t, *dqueries;
+    float *weights, *dscores, *log_sum, *delta;
+} group_t;
+
+PAL_INLINE group_t cut_group(float *scratch, const place_t *p)
 {
-    for (size_t j = 0; j < n; j++) {
-        weights[j] = pal_expf(weights[j] * scale - log_sum);
-        dscores[j] = weights[j] * (dscores[j] - delta) * scale;
+    const size_t block = (p->rows + PAL_TILE) * p->padded;
+    float *rest = scratch + 9 * block;
+
+    return (group_t){.keys = scratch,
+                     .values = scratch + block,
+                     .dkeys = scratch + 2 * block,
+                     .dvalues = scratch + 3 * block,
+                     .queries = scratch + 4 * block,
+                     .queries_t = scratch + 5 * block,
+                     .douts = scratch + 6 * block,
+                     .douts_t = scratch + 7 * block,
+                     .dqueries = scratch + 8 * block,
+                     .weights = rest,
+                     .dscores = rest + PAL_TILE * p->rows,
+                     .log_sum = rest + 2 * PAL_TILE * p->rows,
+                     .delta = rest + (2 * PAL_TILE + 1) * p->rows};
+}
+
+/* Weights of PAL_LANES queries from q for the keys of a tile from k, and
+ * d(loss)/d(score) of them, in place of scores and d(loss)/d(weight); 0 where the key
+ * comes later. */
+PAL_INLINE void weigh(pal_tile_t scores, pal_tile_t dscores, const float *log_sum,
+                      const float *delta, int32_t q, int32_t k)
+{
+    for (int r = 0; r < PAL_TILE; r++)
+#pragma omp simd
+        for (int j = 0; j < PAL_LANES; j++) {
+            const float weight = pal_expf(scores[r][j] - log_sum[q + j]);
+            const float p = q + j >= k + r ? weight : 0.0f;
+
+            scores[r][j] = p;
+            dscores[r][j] = p * (dscores[r][j] - delta[q + j]);
+        }
+}
+
+/* y[r] += tile[r] for rows `stride` floats apart. */
+PAL_INLINE void add_tile(float *restrict y, size_t stride, pal_tile_t tile)
+{
+    for (int r = 0; r < PAL_TILE; r++)
+#pragma omp simd
+        for (int j = 0; j < PAL_LANES; j++)
+            y[(size_t)r * stride + (size_t)j] += tile[r][j];
+}
+
+/* y[q] += sum over r of a[r][q] x[r], for n rows of y. */
+PAL_INLINE void spread(float *restrict y, size_t stride, const float *restrict a,
+                       size_t a_stride, const float *restrict x, size_t n)
+{
+    float rows[PAL_TILE][PAL_LANES];
+
+    for (int r = 0; r < PAL_TILE; r++)
+        for (int j = 0; j < PAL_LANES; j++)
+            rows[r][j] = x[(size_t)r * stride + (size_t)j];
+    for (size_t q = 0; q < n; q++, y += stride) {
+        float sum[PAL_LANES];
+
+#pragma omp simd
+        for (int j = 0; j < PAL_LANES; j++)
+            sum[j] = y[j];
+        for (int r = 0; r < PAL_TILE; r++) {
+            const float factor = a[(size_t)r * a_stride + q];
+
+#pragma omp simd
+            for (int j = 0; j < PAL_LANES; j++)
+                sum[j] += factor * rows[r][j];
+        }
+#pragma omp simd
+        for (int j = 0; j < PAL_LANES; j++)
+            y[j] = sum[j];
     }
-    for (size_t j = (size_t)i + 1; j < n; j++)
-        weights[j] = dscores[j] = 0.0f;
+}
+
+/* What the keys k .. k + PAL_TILE - 1 do to the queries from k on, and these to them.
+ */
+PAL_INLINE void tile_backward(const group_t *g, int32_t k, const place_t *p)
+{
+    const size_t first = (size_t)(k / PAL_LANES * PAL_LANES);
+    const size_t n = whole_lanes(p->length), left = (size_t)p->length - first;
+    const size_t row = (size_t)k * p->padded, size = (size_t)p->size;
+    pal_tile_t scores, dscores, tile;
+
+    for (size_t q = first; q < n; q += PAL_LANES) {
+        pal_tile_product(scores, g->keys + row, p->padded, g->queries_t + q, p->rows,
+                         size);
+        pal_tile_product(dscores, g->values + row, p->padded, g->douts_t + q, p->rows,
+                         size);
+        weigh(scores, dscores, g->log_sum, g->delta, (int32_t)q, k);
+        for (int r = 0; r < PAL_TILE; r++) {
+            memcpy(g->weights + (size_t)r * p->rows + q, scores[r], sizeof scores[r]);
+            memcpy(g->dscores + (size_t)r * p->rows + q, dscores[r], sizeof dscores[r]);
+        }
+    }
+    for (size_t d = 0; d < p->padded; d += PAL_LANES) {
+        pal_tile_product(tile, g->weights + first, p->rows,
+                         g->douts + first * p->padded + d, p->padded, left);
+        add_tile(g->dvalues + row + d, p->padded, tile);
+        pal_tile_product(tile, g->dscores + first, p->rows,
+                         g->queries + first * p->padded + d, p->padded, left);
+        add_tile(g->dkeys + row + d, p->padded, tile);
+        spread(g->dqueries + first * p->padded + d, p->padded, g->dscores + first,
+               p->rows, g->keys + row + d, left);
+    }
+}
+
+/* One query head: writes its dqueries, adds to the group's dkeys and dvalues. */
+PAL_INLINE void head_backward(float *dqueries, const float *dout, const float *out,
+                              const float *log_sum, const float *queries,
+                              const group_t *g, const place_t *p)
+{
+    const float scale = 1.0f / sqrtf((float)p->size);
+
+    pack(g->queries, p->rows, queries, p->row, scale, p->length, p);
+    transpose(g->queries_t, g->queries, p);
+    pack(g->douts, p->rows, dout, p->width, 1.0f, p->length, p);
+    transpose(g->douts_t, g->douts, p);
+    memset(g->log_sum, 0, 2 * p->rows * sizeof *g->log_sum); /* and delta */
+    for (int32_t i = 0; i < p->length; i++) {
+        g->log_sum[i] = log_sum[(size_t)i * p->heads];
+        g->delta[i] = pal_lanes_dot(g->douts + (size_t)i * p->padded,
+                                    out + (size_t)i * p->width, p->size);
+    }
+    memset(g->dqueries, 0, p->rows * p->padded * sizeof *g->dqueries);
+    for (int32_t k = 0; k < p->length; k += PAL_TILE)
+        tile_backward(g, k, p);
+    unpack(dqueries, p->row, g->dqueries, scale, p);
 }
 
 PAL_CLONES
-static void head_backward(float *dqkv, const float *dout, const float *out,
-                          const float *log_sum, const float *qkv, int32_t length,
-                          int32_t heads, int32_t size, float *scratch)
+static void group_backward(float *dqkv, const float *dout, const float *out,
+                           const float *log_sum, const float *qkv, int32_t group,
+                           int32_t length, int32_t heads, int32_t kv_heads,
+                           int32_t size, float *scratch)
 {
-    const size_t width = (size_t)heads * (size_t)size;
-    const size_t tokens = whole_lanes(length), padded = whole_lanes(size);
-    const size_t block = tokens * padded;
-    const float scale = 1.0f / sqrtf((float)size);
-    float *keys_t = scratch, *values_t = keys_t + block;
-    float *queries = values_t + block, *keys = queries + block, *douts = keys + block;
-    float *dqueries = douts + block, *dkeys = dqueries + block,
-          *dvalues = dkeys + block;
-    float *weights = dvalues + block, *dscores = weights + tokens;
+    const place_t p = find_group(group, length, heads, kv_heads, size);
+    const group_t g = cut_group(scratch, &p);
+    const size_t tiles = whole_tiles(length);
+    const int32_t share = heads / kv_heads;
 
-    transpose(keys_t, tokens, qkv + width, 3 * width, length, size);
-    transpose(values_t, tokens, qkv + 2 * width, 3 * width, length, size);
-    pack(queries, padded, qkv, 3 * width, length, size);
-    pack(keys, padded, qkv + width, 3 * width, length, size);
-    pack(douts, padded, dout, width, length, size);
-    memset(dkeys, 0, 2 * block * sizeof *dkeys);
-    for (int32_t i = 0; i < length; i++) {
-        const float *q = queries + (size_t)i * padded, *d = douts + (size_t)i * padded;
-        const size_t n = whole_lanes(i + 1);
-        const float delta = pal_lanes_dot(d, out + (size_t)i * width, size);
+    pack(g.keys, tiles, qkv + p.key, p.row, 1.0f, length, &p);
+    pack(g.values, tiles, qkv + p.value, p.row, 1.0f, length, &p);
+    memset(g.dkeys, 0, tiles * p.padded * sizeof *g.dkeys);
+    memset(g.dvalues, 0, tiles * p.padded * sizeof *g.dvalues);
+    for (int32_t h = group * share; h < (group + 1) * share; h++) {
+        const size_t at = (size_t)h * size;
 
-        combine(weights, n, q, keys_t, tokens, size);
-        combine(dscores, n, d, values_t, tokens, size);
-        row_backward(weights, dscores, i, n, log_sum[(size_t)i * heads], delta, scale);
-        combine(dqueries + (size_t)i * padded, padded, dscores, keys, padded, i + 1);
-        spread(dkeys, padded, dscores, q, i + 1);
-        spread(dvalues, padded, weights, d, i + 1);
+        head_backward(dqkv + at, dout + at, out + at, log_sum + h, qkv + at, &g, &p);
     }
-    unpack(dqkv, 3 * width, dqueries, padded, length, size);
-    unpack(dqkv + width, 3 * width, dkeys, padded, length, size);
-    unpack(dqkv + 2 * width, 3 * width, dvalues, padded, length, size);
+    unpack(dqkv + p.key, p.row, g.dkeys, 1.0f, &p);
+    unpack(dqkv + p.value, p.row, g.dvalues, 1.0f, &p);
 }
 
 void pal_attention_backward(float *dqkv, const float *dout, const float *out,
                             const float *log_sum, const float *qkv, int32_t length,
                             int32_t heads, int32_t head_size, float *scratch)
 {
-    for (int32_t h = 0; h < heads; h++) {
-        size_t at = (size_t)h * head_size;
-
-        head_backward(dqkv + at, dout + at, out + at, log_sum + h, qkv + at, length,
-                      heads, head_size, scratch);
-    }
+    for (int32_t group = 0; group < heads; group++)
+        group_backward(dqkv, dout, out, log_sum, qkv, group, length, heads, heads,
+                       head_size, scratch);
 }
 
 /* The naive twin works on one head and computes each p_ij from the start. */

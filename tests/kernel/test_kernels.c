@@ -178,8 +178,9 @@ static void norm_of_a_large_mean(void **unused)
 static void attention_matches(void **unused)
 {
     const int32_t shapes[][3] = {/* T, H, D */
-                                 {1, 1, 1},  {1, 4, 16},  {12, 4, 16}, {16, 2, 16},
-                                 {17, 3, 5}, {20, 1, 64}, {33, 2, 24}, {70, 1, 17}};
+                                 {1, 1, 1},   {1, 4, 16},  {12, 4, 16}, {16, 2, 16},
+                                 {17, 3, 5},  {20, 1, 64}, {33, 2, 24}, {70, 1, 17},
+                                 {18, 2, 32}, {97, 2, 64}, {130, 1, 16}};
 
     (void)unused;
     for (size_t s = 0; s < COUNT(shapes); s++) {
