@@ -108,19 +108,27 @@ void pal_reference_forward(pal_reference_t *r, const pal_layout_t *layout,
                            const double *weights, const pal_batch_t *batch)
 {
     const pal_shape_t *s = &layout->shape;
-    const int32_t n = r->tokens, c = s->width, v = s->vocab;
-    const double *token = slice(layout, weights, PAL_TOKEN_EMBEDDING, -1);
-    double *normed = r->scratch, *statistics = normed + (size_t)n * c;
 
-    pal_embedding_forward_ref(r->residual, token,
-                              slice(layout, weights, PAL_POSITION_EMBEDDING, -1),
-                              batch->tokens, batch->offsets, batch->sequences, c);
+    pal_embedding_forward_ref(
+        r->residual, slice(layout, weights, PAL_TOKEN_EMBEDDING, -1),
+        slice(layout, weights, PAL_POSITION_EMBEDDING, -1), batch->tokens,
+        batch->offsets, batch->sequences, s->width);
     for (int32_t layer = 0; layer < s->layers; layer++)
         block_forward(r, layout, weights, batch, layer);
-    norm(normed, statistics, r->residual + (size_t)s->layers * n * c, layout, weights,
+    pal_reference_lens(r, layout, weights, s->layers - 1);
+}
+
+void pal_reference_lens(pal_reference_t *r, const pal_layout_t *layout,
+                        const double *weights, int32_t layer)
+{
+    const int32_t n = r->tokens, c = layout->shape.width, v = layout->shape.vocab;
+    double *normed = r->scratch, *statistics = normed + (size_t)n * c;
+
+    norm(normed, statistics, r->residual + (size_t)(layer + 1) * n * c, layout, weights,
          PAL_FINAL_NORM, -1, n);
     memset(r->logits, 0, (size_t)n * v * sizeof *r->logits);
-    pal_gemm_forward_ref(r->logits, normed, token, n, c, v);
+    pal_gemm_forward_ref(r->logits, normed,
+                         slice(layout, weights, PAL_TOKEN_EMBEDDING, -1), n, c, v);
 }
 
 double pal_reference_nll(const pal_reference_t *r, const pal_layout_t *layout,

@@ -29,6 +29,11 @@ void pal_reference_destroy(pal_reference_t *reference);
 void pal_reference_forward(pal_reference_t *reference, const pal_layout_t *layout,
                            const double *weights, const pal_batch_t *batch);
 
+/* Put the logits of the lens after `layer` (lens.h; -1: of the embeddings) in the place
+ * of the model's own, which are those of the last layer. */
+void pal_reference_lens(pal_reference_t *reference, const pal_layout_t *layout,
+                        const double *weights, int32_t layer);
+
 /* The values of pal_loss_nll() and pal_loss_residual_mse() on what was computed last.
  */
 double pal_reference_nll(const pal_reference_t *reference, const pal_layout_t *layout,
