@@ -82,8 +82,13 @@ int pal_stream_create(const pal_corpus_t *corpus, const pal_pool_t *pool, int32_
                       pal_error_t *err);
 void pal_stream_destroy(pal_stream_t *stream);
 
+/* Leave the tokens before number `from` (>= 1, in its example) of the pool's entry
+ * `entry` out of what is predicted. */
+void pal_stream_predict_from(pal_stream_t *stream, int32_t entry, int32_t from);
+
 /* The next batch; borrowed until the next call. All tokens but the first of each
- * sequence have weight 1. ids are example numbers. No allocation. */
+ * sequence (or those before pal_stream_predict_from()) have weight 1. ids are example
+ * numbers. No allocation. */
 const pal_batch_t *pal_stream_next(pal_stream_t *stream);
 
 /* Sequences of every batch, and the most tokens one can have. */

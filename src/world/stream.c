@@ -90,7 +90,9 @@ double pal_pool_mean_length(const pal_pool_t *pool, const pal_corpus_t *corpus)
 struct pal_stream {
     const pal_corpus_t *corpus;
     pal_rng_t rng;
-    int32_t *order; /* (count) examples of this epoch */
+    int32_t *examples; /* (count) the pool */
+    int32_t *from;     /* (count) first token of each that is predicted */
+    int32_t *order;    /* (count) places in the pool, in this epoch's order */
     int32_t count, next;
     int32_t most; /* tokens of the largest possible batch */
     int32_t *offsets, *tokens;
@@ -135,13 +137,15 @@ static int allocate(pal_stream_t *stream, int32_t batch)
 {
     size_t most = (size_t)stream->most;
 
+    stream->examples = malloc((size_t)stream->count * sizeof *stream->examples);
+    stream->from = malloc((size_t)stream->count * sizeof *stream->from);
     stream->order = malloc((size_t)stream->count * sizeof *stream->order);
     stream->offsets = calloc((size_t)batch + 1, sizeof *stream->offsets);
     stream->ids = calloc((size_t)batch, sizeof *stream->ids);
     stream->tokens = calloc(most, sizeof *stream->tokens);
     stream->weights = calloc(most, sizeof *stream->weights);
-    return stream->order && stream->offsets && stream->ids && stream->tokens &&
-                   stream->weights
+    return stream->examples && stream->from && stream->order && stream->offsets &&
+                   stream->ids && stream->tokens && stream->weights
                ? 0
                : -1;
 }
@@ -173,7 +177,11 @@ int pal_stream_create(const pal_corpus_t *corpus, const pal_pool_t *pool, int32_
         return PAL_FAIL(err, PAL_ENOMEM, "stream '%s'", name);
     }
     pal_rng_init(&stream->rng, key, name);
-    memcpy(stream->order, pool->examples, (size_t)pool->count * sizeof *stream->order);
+    for (int32_t i = 0; i < pool->count; i++) {
+        stream->examples[i] = pool->examples[i];
+        stream->from[i] = 1;
+        stream->order[i] = i;
+    }
     stream->batch = (pal_batch_t){.sequences = batch,
                                   .offsets = stream->offsets,
                                   .tokens = stream->tokens,
@@ -187,12 +195,19 @@ void pal_stream_destroy(pal_stream_t *stream)
 {
     if (!stream)
         return;
+    free(stream->examples);
+    free(stream->from);
     free(stream->order);
     free(stream->offsets);
     free(stream->tokens);
     free(stream->weights);
     free(stream->ids);
     free(stream);
+}
+
+void pal_stream_predict_from(pal_stream_t *stream, int32_t entry, int32_t from)
+{
+    stream->from[entry] = from;
 }
 
 static int32_t draw(pal_stream_t *stream)
@@ -209,14 +224,13 @@ const pal_batch_t *pal_stream_next(pal_stream_t *stream)
     int32_t used = 0;
 
     for (int32_t i = 0; i < stream->batch.sequences; i++) {
-        int32_t number = draw(stream);
+        const int32_t place = draw(stream), number = stream->examples[place];
         const pal_example_t *example = &stream->corpus->examples[number];
 
         memcpy(stream->tokens + used, stream->corpus->tokens + example->start,
                (size_t)example->length * sizeof *stream->tokens);
-        stream->weights[used] = 0.0f;
-        for (int32_t k = 1; k < example->length; k++)
-            stream->weights[used + k] = 1.0f;
+        for (int32_t k = 0; k < example->length; k++)
+            stream->weights[used + k] = k >= stream->from[place] ? 1.0f : 0.0f;
         stream->ids[i] = number;
         used += example->length;
         stream->offsets[i + 1] = used;
