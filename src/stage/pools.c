@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "world/pair.h"
+
 /* The shuffle of one fold; facts[0..n) are its fact numbers. */
 static void teach_fold(const pal_base_spec_t *spec, pal_rng_t *rng, int32_t *facts,
                        int32_t n, uint8_t *taught)
@@ -133,6 +135,41 @@ int pal_pool_forget(const pal_ground_t *ground, const pal_unlearn_spec_t *spec,
         else
             rc = add_falsehoods(corpus, i, only, pool, err);
     }
+    return rc;
+}
+
+/* What is true instead of each entry of twins. */
+static int add_truths(const pal_corpus_t *corpus, const pal_pool_t *twins,
+                      pal_pool_t *pool, pal_error_t *err)
+{
+    int rc = PAL_OK;
+
+    for (int32_t i = 0; i < twins->count && rc == PAL_OK; i++)
+        rc = pal_pool_push(pool, pal_pair_truth(corpus, twins->examples[i]), err);
+    return rc;
+}
+
+int pal_forget_streams(const pal_ground_t *ground, const pal_unlearn_spec_t *spec,
+                       pal_key_t key, pal_stream_t **forget, pal_stream_t **twin,
+                       pal_error_t *err)
+{
+    static const char name[] = "forget";
+    const pal_corpus_t *corpus = &ground->corpus;
+    const int32_t batch = (int32_t)spec->common.recipe.batch;
+    pal_pool_t pool = {0}, truths = {0};
+    int rc = pal_pool_forget(ground, spec, key, &pool, err);
+
+    *twin = NULL;
+    if (rc == PAL_OK && spec->method->text == PAL_PAIRED) {
+        rc = add_truths(corpus, &pool, &truths, err);
+        if (rc == PAL_OK)
+            rc = pal_pair_streams(corpus, &truths, &pool, batch, key, name, forget,
+                                  twin, err);
+    } else if (rc == PAL_OK) {
+        rc = pal_stream_create(corpus, &pool, batch, key, name, forget, err);
+    }
+    pal_pool_free(&pool);
+    pal_pool_free(&truths);
     return rc;
 }
 

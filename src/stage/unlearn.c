@@ -118,15 +118,13 @@ static int run_method(struct unlearning *run, const pal_ground_t *ground,
     const pal_corpus_t *corpus = &ground->corpus;
     pal_unlearning_t *lent = &run->lent;
     int32_t batch = (int32_t)spec->common.recipe.batch;
-    pal_pool_t forget = {0}, retain = {0};
+    pal_pool_t retain = {0};
     pal_stream_t *held = NULL;
-    int rc = pal_pool_forget(ground, spec, lent->key, &forget, err);
+    int rc =
+        pal_forget_streams(ground, spec, lent->key, &lent->forget, &lent->twin, err);
 
     if (rc == PAL_OK)
         rc = pal_pool_retain(ground, base, &retain, err);
-    if (rc == PAL_OK)
-        rc = pal_stream_create(corpus, &forget, batch, lent->key, "forget",
-                               &lent->forget, err);
     if (rc == PAL_OK)
         rc = pal_stream_create(corpus, &retain, batch, lent->key, "retain",
                                &lent->retain, err);
@@ -138,9 +136,9 @@ static int run_method(struct unlearning *run, const pal_ground_t *ground,
         rc = train(run, spec, weights, loss, err);
     }
     pal_stream_destroy(lent->forget);
+    pal_stream_destroy(lent->twin);
     pal_stream_destroy(lent->retain);
     pal_stream_destroy(held);
-    pal_pool_free(&forget);
     pal_pool_free(&retain);
     return rc;
 }

@@ -21,7 +21,10 @@
 typedef enum {
     PAL_TRUE_TEXT,    /* statements of every forget fact */
     PAL_RANDOM_FALSE, /* statements of every wrong answer of every forget fact */
-    PAL_FIXED_FALSE   /* statements of one wrong answer per forget fact, drawn once */
+    PAL_FIXED_FALSE,  /* statements of one wrong answer per forget fact, drawn once */
+    /* True statements, and in the twin stream the same with a wrong answer, each wrong
+     * answer in its turn; predicted is only what follows the parting (world/pair.h). */
+    PAL_PAIRED
 } pal_forget_text_t;
 
 /* A method that trains nothing is a control. */
@@ -38,6 +41,8 @@ typedef struct {
     pal_pass_t *pass;     /* for the weights being trained */
     pal_pass_t *frozen;   /* for the reference; its activations live beside pass's */
     pal_stream_t *forget; /* as .text asks */
+    pal_stream_t *twin;   /* PAL_PAIRED, else NULL: row b is the twin of forget's; they
+                           * are drawn from in turn */
     pal_stream_t *retain; /* statements and questions of the retain facts */
     double coefficient;
     int64_t steps;

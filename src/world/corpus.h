@@ -74,8 +74,8 @@ double pal_pool_mean_length(const pal_pool_t *pool,
 /* Draws `batch` examples at a time from a pool, every epoch a fresh permutation. */
 typedef struct pal_stream pal_stream_t;
 
-/* pool and corpus are borrowed; the order comes from rng stream `name` of key.
- * PAL_EINVAL if the pool is empty (named by `name`). */
+/* The corpus is borrowed, the pool copied; the order comes from rng stream `name` of
+ * key. PAL_EINVAL if the pool is empty (named by `name`). */
 PAL_MUST_CHECK
 int pal_stream_create(const pal_corpus_t *corpus, const pal_pool_t *pool, int32_t batch,
                       pal_key_t key, const char *name, pal_stream_t **out,

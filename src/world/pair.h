@@ -18,8 +18,9 @@ int32_t pal_pair_parting(const pal_corpus_t *corpus, int32_t a, int32_t b);
 
 /* Two streams that draw in step: entry i of `twins` is the twin of entry i of `pool`
  * (equal counts), and row b of each batch of *twin is the twin of row b of the same
- * batch of *out. In both only the tokens from the parting on have weight 1. Otherwise
- * as pal_stream_create(); on failure neither is made. */
+ * batch of *out. In both only the tokens from the parting on have weight 1, so that an
+ * example that has several twins comes with other weights in each pair. Otherwise as
+ * pal_stream_create(); on failure neither is made. */
 PAL_MUST_CHECK
 int pal_pair_streams(const pal_corpus_t *corpus, const pal_pool_t *pool,
                      const pal_pool_t *twins, int32_t batch, pal_key_t key,

@@ -143,6 +143,41 @@ static void pools_keep_the_protocol(void **state)
     pal_pool_free(&pool);
 }
 
+/* Of a method of pairs too: what is true, and the same with a wrong answer. */
+static void pairs_keep_the_protocol(void **state)
+{
+    static const char *const formats[] = {"statement", "question"};
+    fixture_t *f = *state;
+
+    for (int q = 0; q < 2; q++) {
+        pal_unlearn_spec_t spec = unlearn_spec("repnoise");
+        pal_stream_t *forget = NULL, *twin = NULL;
+
+        set(pal_unlearn_params, &spec.common, "format", formats[q]);
+        assert_int_equal(
+            pal_forget_streams(&f->ground, &spec, f->base_key, &forget, &twin, NULL),
+            PAL_OK);
+        for (int i = 0; i < 50; i++) {
+            const pal_batch_t *x = pal_stream_next(forget), *y = pal_stream_next(twin);
+
+            for (int32_t b = 0; b < x->sequences; b++) {
+                const pal_example_t *p = &f->ground.corpus.examples[x->ids[b]];
+                const pal_example_t *n = &f->ground.corpus.examples[y->ids[b]];
+                const pal_fact_t *fact = &f->ground.world.facts[p->fact];
+
+                assert_int_equal(fact->role, PAL_FORGET);
+                assert_int_equal(n->fact, p->fact);
+                assert_int_equal(p->form, q ? PAL_QUESTION : PAL_STATEMENT);
+                assert_int_equal(n->form, q ? PAL_QUESTION : PAL_FALSEHOOD);
+                assert_true(!q ||
+                            (p->group == fact->answer && n->group != fact->answer));
+            }
+        }
+        pal_stream_destroy(forget);
+        pal_stream_destroy(twin);
+    }
+}
+
 static void base_repeats_and_stops(void **state)
 {
     fixture_t *f = *state;
@@ -308,6 +343,7 @@ int main(void)
         cmocka_unit_test(taught_facts_are_nested),
         cmocka_unit_test(the_attacker_never_sees_v_or_dev),
         cmocka_unit_test(pools_keep_the_protocol),
+        cmocka_unit_test(pairs_keep_the_protocol),
         cmocka_unit_test(base_repeats_and_stops),
         cmocka_unit_test(costs_grow_with_work),
         cmocka_unit_test(impossible_specs_are_refused),
