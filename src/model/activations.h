@@ -47,6 +47,7 @@ struct pal_pass {
     float *final_norm;              /* (R, C) */
     float *final_mean, *final_rstd; /* (R) */
     float *logits, *seed_logits;    /* (R, V) */
+    float *logit_row;               /* (V) */
 
     float *dresidual; /* (N, C) gradient that descends along the residual stream */
     float *narrow;    /* (N, C) */

@@ -1,17 +1,20 @@
 /* loss.h -- losses over a pass: a value and, on request, its seed.
  *
- * Negative log-likelihood in nats. For a sequence b, n_b = sum_t w_t l_t over its
- * predicted tokens (summed NLL) and N_b = sum_t w_t, with w the batch's target weights
- * and l_t = -log p(x_t | x_<t).
+ * Every loss that takes a `scale` leaves the seed of scale times its value, on top of
+ * what other losses have left since the forward; scale = 0: value only. In nats. w are
+ * the batch's target weights, l_t = -log p(x_t | x_<t). For a sequence b,
+ * n_b = sum_t w_t l_t over its predicted tokens (summed NLL) and N_b = sum_t w_t.
+ * "Token mean" of f is sum_t w_t f_t / sum_t w_t over the batch. NaN logits give a NaN
+ * value, and so does a batch that predicts nothing.
  */
 #ifndef PAL_MODEL_LOSS_H
 #define PAL_MODEL_LOSS_H
 
 #include "model/pass.h"
 
-/* Token mean over the batch, sum_b n_b / sum_b N_b, and the seed of scale times it.
- * scale = 0: value only. NaN logits give a NaN value, and so does a batch that predicts
- * nothing. */
+/* --- The text of the batch --- */
+
+/* Token mean of l, sum_b n_b / sum_b N_b. */
 double pal_loss_nll(pal_pass_t *pass, double scale);
 
 /* Per sequence: n[b] (summed NLL) and weight[b] = N_b, both (B) or NULL. No seed. */
@@ -20,10 +23,19 @@ void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight);
 /* The seed of sum_b scale[b] * n_b. */
 void pal_loss_nll_seed(pal_pass_t *pass, const double *scale);
 
-/* Mean over tokens (first token of each sequence left out: its residual norm is huge
- * and tells nothing) and over C of (h - target)^2, h the residual stream after `layer`,
- * and the seed of scale times it. target is (N, C), or (1, C) for all rows if
- * broadcast. */
+/* --- The distribution p over the next token --- */
+
+/* Token mean of KL(q || p), q the softmax of target (R, V), finite logits for the same
+ * rows: pal_pass_logits() of another model's pass over the same batch, edited or not.
+ * The gradient is that of the cross-entropy with q as soft target. Exactly 0, and
+ * without gradient, against a model of the same weights. */
+double pal_loss_kl(pal_pass_t *pass, const float *target, double scale);
+
+/* --- The residual stream h after `layer`; first token of each sequence left out: its
+ * norm is huge and tells nothing --- */
+
+/* Mean over tokens and over C of (h - target)^2. target is (N, C), or (1, C) for all
+ * rows if broadcast. */
 double pal_loss_residual_mse(pal_pass_t *pass, int32_t layer, const float *target,
                              int broadcast, double scale);
 

@@ -70,6 +70,7 @@ static size_t cut_all(pal_pass_t *pass, float *base, size_t n, size_t r)
     pass->final_rstd = cut(&cutter, r, 1);
     pass->logits = cut(&cutter, r, v);
     pass->seed_logits = cut(&cutter, r, v);
+    pass->logit_row = cut(&cutter, v, 1);
     pass->dresidual = cut(&cutter, n, c);
     pass->narrow = cut(&cutter, n, c);
     pass->wide = cut(&cutter, n, 3 * c > f ? 3 * c : f);
@@ -190,30 +191,36 @@ const float *pal_pass_logits(const pal_pass_t *pass)
     return pass->logits;
 }
 
-/* Zero the seed on its first use. */
-static float *seed(const pal_pass_t *pass, float *array, int *seeded)
+/* Zero the seed (rows, cols) on its first use. */
+static float *seed(float *array, int32_t rows, int32_t cols, int *seeded)
 {
     if (!*seeded)
-        memset(array, 0,
-               (size_t)pass->tokens * (size_t)pass->layout->shape.width *
-                   sizeof *array);
+        memset(array, 0, (size_t)rows * (size_t)cols * sizeof *array);
     *seeded = 1;
     return array;
 }
 
 float *pal_pass_seed_residual(pal_pass_t *pass, int32_t layer)
 {
-    return seed(pass, pass->seed_residual[layer + 1],
+    return seed(pass->seed_residual[layer + 1], pass->tokens, pass->layout->shape.width,
                 &pass->residual_seeded[layer + 1]);
 }
 
 float *pal_pass_seed_mlp(pal_pass_t *pass, int32_t layer)
 {
-    return seed(pass, pass->blocks[layer].seed_mlp, &pass->blocks[layer].mlp_seeded);
+    return seed(pass->blocks[layer].seed_mlp, pass->tokens, pass->layout->shape.width,
+                &pass->blocks[layer].mlp_seeded);
 }
 
 float *pal_pass_seed_logits(pal_pass_t *pass)
 {
+    return seed(pass->seed_logits, pass->rows, pass->layout->shape.vocab,
+                &pass->logits_seeded);
+}
+
+float *pal_pass_seed_logit_rows(pal_pass_t *pass, float **row)
+{
+    *row = pass->logits_seeded ? pass->logit_row : NULL;
     pass->logits_seeded = 1;
     return pass->seed_logits;
 }

@@ -70,11 +70,15 @@ const float *pal_pass_logits(const pal_pass_t *pass);
 
 /* --- Seeds; a loss adds its gradient here before pal_backward() --- */
 
-/* (N, C) zeroed on first use after a forward; marks the place as seeded. */
+/* (N, C) or (R, V), zeroed on first use after a forward; marks the place as seeded. */
 float *pal_pass_seed_residual(pal_pass_t *pass, int32_t layer);
 float *pal_pass_seed_mlp(pal_pass_t *pass, int32_t layer);
-/* (R, V) uninitialised on first use: the loss that takes it writes every entry. */
 float *pal_pass_seed_logits(pal_pass_t *pass);
+
+/* The logit seed for a loss that computes whole rows: it is spared the zeroing. If it
+ * is the first, *row is NULL and it writes every row in place; otherwise *row (V) is
+ * room to compute a row in, to be added. */
+float *pal_pass_seed_logit_rows(pal_pass_t *pass, float **row);
 
 /* Add d(loss)/d(weights) to grad, from the highest seeded place down. `train` has one
  * flag per slice of the layout (NULL: all): a slice whose flag is 0 gets no gradient,
