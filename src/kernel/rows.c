@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernel/clones.h"
+#include "kernel/lanes.h"
 
 void pal_rows_fill(float *y, const float *bias, int32_t n, int32_t cols)
 {
@@ -18,6 +19,45 @@ void pal_rows_add(float *restrict y, const float *restrict x,
     for (int32_t i = 0; i < n; i++, y += cols, x += cols)
         for (int32_t c = 0; c < cols; c++)
             y[c] = x[c] + bias[c];
+}
+
+void pal_rows_increase(float *y, const float *row, int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++)
+        pal_add(y + (size_t)i * cols, row, cols);
+}
+
+PAL_CLONES
+void pal_rows_scale(float *restrict x, const float *restrict factor, int32_t n,
+                    int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, x += cols)
+        for (int32_t c = 0; c < cols; c++)
+            x[c] *= factor[i];
+}
+
+PAL_CLONES
+void pal_rows_project(float *restrict x, const float *restrict d, int32_t n,
+                      int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, x += cols) {
+        const float along = pal_lanes_dot(x, d, cols);
+
+        for (int32_t c = 0; c < cols; c++)
+            x[c] -= along * d[c];
+    }
+}
+
+void pal_rows_project_ref(double *x, const double *d, int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, x += cols) {
+        double along = 0.0;
+
+        for (int32_t c = 0; c < cols; c++)
+            along += x[c] * d[c];
+        for (int32_t c = 0; c < cols; c++)
+            x[c] -= along * d[c];
+    }
 }
 
 PAL_CLONES

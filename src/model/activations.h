@@ -1,4 +1,5 @@
-/* activations.h -- what a pass keeps; shared by pass.c, forward.c and backward.c only.
+/* activations.h -- what a pass keeps; shared by pass.c, forward.c, backward.c and
+ * edit.c only.
  *
  * All arrays are cut from one allocation, each at a cache line.
  */
@@ -7,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "model/pass.h"
+#include "model/edit.h"
 
 /* One block, in the order it computes:
  *     middle = input + attention(norm(input)), output = middle + mlp(norm(middle)). */
@@ -30,8 +31,10 @@ typedef struct {
 struct pal_pass {
     const pal_layout_t *layout; /* borrowed */
     pal_batch_t batch;          /* borrowed arrays; sequences = 0 before a forward */
-    int32_t blocks_run;         /* residual streams -1 .. blocks_run - 1 are valid */
-    int32_t tokens, rows;       /* N and R of this batch */
+    const pal_edit_t *edits;    /* (edit_count), borrowed */
+    int32_t edit_count;
+    int32_t blocks_run;   /* residual streams -1 .. blocks_run - 1 are valid */
+    int32_t tokens, rows; /* N and R of this batch */
 
     float *memory; /* owned; everything below points into it */
     int32_t token_capacity, row_capacity;
@@ -57,5 +60,15 @@ struct pal_pass {
 };
 
 void pal_pass_clear_seeds(pal_pass_t *pass);
+
+/* Edits of a pass, `layer` as in pal_edit_t: on the residual stream of that layer,
+ * which has just been computed, and back on dresidual, which is its gradient. */
+int pal_edits_check(const pal_edit_t *edits, int32_t count, const pal_shape_t *shape,
+                    int32_t tokens, pal_error_t *err);
+void pal_edits_forward(pal_pass_t *pass, int32_t layer);
+void pal_edits_backward(pal_pass_t *pass, int32_t layer);
+
+/* Lowest layer whose gradient an edit wants; L if there is none. */
+int32_t pal_edits_lowest(const pal_pass_t *pass);
 
 #endif

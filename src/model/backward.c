@@ -17,7 +17,8 @@ typedef struct {
     const float *weights;
     const uint8_t *train;
     float *grad;
-    int32_t lowest; /* index of a slice; slice_count if nothing trains */
+    int32_t lowest; /* index of a slice; slice_count if nothing trains. A delta that
+                     * trains counts as the slice below the first one above it */
 } descent_t;
 
 static int trains(const descent_t *d, int32_t slice)
@@ -25,20 +26,27 @@ static int trains(const descent_t *d, int32_t slice)
     return !d->train || d->train[slice];
 }
 
-static int32_t lowest_trained(const descent_t *d, int32_t slice_count)
-{
-    int32_t slice = 0;
-
-    while (slice < slice_count && !trains(d, slice))
-        slice++;
-    return slice;
-}
-
 static int32_t slice_index(const descent_t *d, pal_slice_kind_t kind, int32_t layer)
 {
     const pal_layout_t *layout = d->pass->layout;
 
     return (int32_t)(pal_layout_slice(layout, kind, layer) - layout->slices);
+}
+
+/* What lies just above residual stream `layer` is the next block, or the final norm. */
+static int32_t lowest_wanted(const descent_t *d)
+{
+    const pal_layout_t *layout = d->pass->layout;
+    const int32_t layers = layout->shape.layers, delta = pal_edits_lowest(d->pass);
+    const int32_t below = delta == layers ? layout->slice_count
+                          : delta == layers - 1
+                              ? slice_index(d, PAL_FINAL_NORM, -1) - 1
+                              : slice_index(d, PAL_ATTENTION_NORM, delta + 1) - 1;
+    int32_t slice = 0;
+
+    while (slice < below && !trains(d, slice))
+        slice++;
+    return slice;
 }
 
 /* Each step down returns whether the descent goes on below it. */
@@ -67,10 +75,12 @@ static int descend_norm(const descent_t *d, pal_slice_kind_t kind, int32_t layer
 {
     const int32_t slice = slice_index(d, kind, layer);
     const pal_slice_t *norm = &d->pass->layout->slices[slice];
-    float *grad = d->grad + norm->offset;
 
-    if (trains(d, slice))
+    if (trains(d, slice)) {
+        float *grad = d->grad + norm->offset;
+
         pal_norm_weights(grad, grad + norm->cols, dy, x, mean, rstd, n, norm->cols);
+    }
     if (d->lowest >= slice)
         return 0;
     pal_norm_inputs(dx, dy, x, mean, rstd, d->weights + norm->offset, n, norm->cols);
@@ -184,6 +194,7 @@ static void descend(const descent_t *d, int32_t top)
     for (int32_t layer = top;; layer--) {
         if (pass->residual_seeded[layer])
             pal_add(pass->dresidual, pass->seed_residual[layer], size);
+        pal_edits_backward(pass, layer - 1);
         if (layer == 0)
             break;
         if (d->lowest > slice_index(d, PAL_MLP_DOWN_BIAS, layer - 1) ||
@@ -200,7 +211,7 @@ void pal_backward(pal_pass_t *pass, const float *weights, const uint8_t *train,
     const int32_t top = highest_seeded(pass);
 
     assert(!pass->batch.stems);
-    d.lowest = lowest_trained(&d, pass->layout->slice_count);
+    d.lowest = lowest_wanted(&d);
     if (top >= 0 && d.lowest < pass->layout->slice_count) {
         memset(pass->dresidual, 0,
                (size_t)pass->tokens * (size_t)pass->layout->shape.width *

@@ -190,6 +190,13 @@ static void forward_head(pal_pass_t *pass, const float *weights)
 int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch,
                 int32_t upto, pal_error_t *err)
 {
+    return pal_forward_edited(pass, weights, batch, upto, NULL, 0, err);
+}
+
+int pal_forward_edited(pal_pass_t *pass, const float *weights, const pal_batch_t *batch,
+                       int32_t upto, const pal_edit_t *edits, int32_t count,
+                       pal_error_t *err)
+{
     const pal_shape_t *shape = &pass->layout->shape;
     const int all = upto == PAL_ALL_LAYERS;
     int32_t tokens, rows;
@@ -198,11 +205,16 @@ int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch
     if (rc != PAL_OK)
         return rc;
     tokens = batch->offsets[batch->sequences];
+    rc = pal_edits_check(edits, count, shape, tokens, err);
+    if (rc != PAL_OK)
+        return rc;
     rows = all ? count_rows(batch, tokens) : 0;
     rc = pal_pass_reserve(pass, tokens, batch->sequences, rows, err);
     if (rc != PAL_OK)
         return rc;
     pass->batch = *batch;
+    pass->edits = edits;
+    pass->edit_count = count;
     pass->tokens = tokens;
     pass->rows = rows;
     pass->blocks_run = all ? shape->layers : upto;
@@ -211,9 +223,11 @@ int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch
         pass->residual[0], slice(pass, weights, PAL_TOKEN_EMBEDDING, -1),
         slice(pass, weights, PAL_POSITION_EMBEDDING, -1), batch->tokens, batch->offsets,
         batch->stems, batch->sequences, shape->width);
+    pal_edits_forward(pass, -1);
     for (int32_t layer = 0; layer < pass->blocks_run; layer++) {
         forward_attention(pass, weights, layer);
         forward_mlp(pass, weights, layer);
+        pal_edits_forward(pass, layer);
     }
     if (all)
         forward_head(pass, weights);

@@ -113,8 +113,14 @@ void pal_reference_forward(pal_reference_t *r, const pal_layout_t *layout,
         r->residual, slice(layout, weights, PAL_TOKEN_EMBEDDING, -1),
         slice(layout, weights, PAL_POSITION_EMBEDDING, -1), batch->tokens,
         batch->offsets, batch->sequences, s->width);
-    for (int32_t layer = 0; layer < s->layers; layer++)
-        block_forward(r, layout, weights, batch, layer);
+    for (int32_t layer = -1; layer < s->layers; layer++) {
+        if (layer >= 0)
+            block_forward(r, layout, weights, batch, layer);
+        if (r->tap)
+            r->tap(r->ctx,
+                   r->residual + (size_t)(layer + 1) * r->tokens * (size_t)s->width,
+                   layer);
+    }
     pal_reference_lens(r, layout, weights, s->layers - 1);
 }
 

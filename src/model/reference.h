@@ -17,6 +17,10 @@ typedef struct {
     double *logits;   /* (N, V), every position */
     double *scratch;
     int32_t tokens;
+    /* Optional: shown each residual stream (N, C) when it has been computed, -1 being
+     * the embeddings; may change it. */
+    void (*tap)(void *ctx, double *h, int32_t layer);
+    void *ctx;
 } pal_reference_t;
 
 /* Make room for a batch of `tokens` tokens. */

@@ -306,6 +306,28 @@ static void rows_and_embedding_match(void **unused)
     drop(table), drop(place), drop(x), drop(sum), drop(back), drop(spot);
 }
 
+static void rows_change_in_place(void **unused)
+{
+    const int32_t n = 7, c = 19;
+    twin_t x = twin(7 * 19, 1.0), d = twin(19, 1.0), factor = twin(7, 1.0);
+    double length = 0.0;
+
+    (void)unused;
+    for (int32_t i = 0; i < c; i++)
+        length += d.naive[i] * d.naive[i];
+    for (int32_t i = 0; i < c; i++)
+        d.naive[i] = (double)(d.fast[i] = (float)(d.naive[i] / sqrt(length)));
+    pal_rows_project(x.fast, d.fast, n, c);
+    pal_rows_project_ref(x.naive, d.naive, n, c);
+    assert_close(x, CLOSE);
+    pal_rows_scale(x.fast, factor.fast, n, c);
+    pal_rows_increase(x.fast, d.fast, n, c);
+    for (int32_t i = 0; i < n * c; i++)
+        x.naive[i] = x.naive[i] * factor.naive[i / c] + d.naive[i % c];
+    assert_close(x, CLOSE);
+    drop(x), drop(d), drop(factor);
+}
+
 typedef void (*update_t)(float *w, const float *g, float *m, float *v, int64_t n,
                          const pal_update_t *h);
 typedef void (*update_ref_t)(double *w, const double *g, double *m, double *v,
@@ -505,6 +527,7 @@ int main(void)
         cmocka_unit_test(cross_entropy_matches),
         cmocka_unit_test(cross_entropy_of_large_logits),
         cmocka_unit_test(rows_and_embedding_match),
+        cmocka_unit_test(rows_change_in_place),
         cmocka_unit_test(vectors_match),
         cmocka_unit_test(sign_mask_by_hand),
         cmocka_unit_test(axpby_overwrites),
