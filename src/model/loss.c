@@ -1,5 +1,6 @@
 #include "model/loss.h"
 
+#include <math.h>
 #include <stddef.h>
 
 #include "kernel/cross_entropy.h"
@@ -59,28 +60,6 @@ static void close_row(const sink_t *sink, int32_t i)
         pal_add(sink->rows + (size_t)i * (size_t)sink->vocab, sink->row, sink->vocab);
 }
 
-double pal_loss_nll(pal_pass_t *pass, double scale)
-{
-    const pal_batch_t *batch = pal_pass_batch(pass);
-    const int32_t *targets = pal_pass_targets(pass);
-    const sink_t sink = open_sink(pass, scale != 0.0);
-    const float *z = pal_pass_logits(pass);
-    const double weight = total_weight(batch);
-    double sum = 0.0;
-
-    for (int32_t i = 0; i < pal_pass_rows(pass); i++, z += sink.vocab) {
-        const int32_t target = batch->tokens[targets[i]];
-        const double w = (double)batch->weights[targets[i]];
-        float *dz = open_row(&sink, i);
-
-        sum += w * (dz ? pal_cross_entropy_seed(dz, z, sink.vocab, target,
-                                                (float)(scale * w / weight))
-                       : pal_cross_entropy(z, sink.vocab, target));
-        close_row(&sink, i);
-    }
-    return sum / weight;
-}
-
 void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight)
 {
     const pal_batch_t *batch = pal_pass_batch(pass);
@@ -125,7 +104,53 @@ void pal_loss_nll_seed(pal_pass_t *pass, const double *scale)
     }
 }
 
-double pal_loss_kl(pal_pass_t *pass, const float *target, double scale)
+void pal_loss_nll_tokens(pal_pass_t *pass, double *l)
+{
+    const pal_batch_t *batch = pal_pass_batch(pass);
+    const int32_t *targets = pal_pass_targets(pass);
+    const int32_t vocab = pal_pass_layout(pass)->shape.vocab;
+    const float *z = pal_pass_logits(pass);
+
+    for (int32_t t = 0; t < pal_pass_tokens(pass); t++)
+        l[t] = 0.0;
+    for (int32_t i = 0; i < pal_pass_rows(pass); i++, z += vocab)
+        l[targets[i]] = pal_cross_entropy(z, vocab, batch->tokens[targets[i]]);
+}
+
+double pal_loss_nll(pal_pass_t *pass, double scale)
+{
+    return pal_loss_nll_weighted(pass, NULL, scale);
+}
+
+double pal_loss_nll_weighted(pal_pass_t *pass, const double *weight, double scale)
+{
+    const pal_batch_t *batch = pal_pass_batch(pass);
+    const int32_t *targets = pal_pass_targets(pass);
+    const sink_t sink = open_sink(pass, scale != 0.0);
+    const float *z = pal_pass_logits(pass);
+    const double total = total_weight(batch);
+    double sum = 0.0;
+
+    for (int32_t i = 0; i < pal_pass_rows(pass); i++, z += sink.vocab) {
+        const int32_t t = targets[i], target = batch->tokens[t];
+        const double w = (weight ? weight[t] : 1.0) * (double)batch->weights[t];
+        float *dz = open_row(&sink, i);
+
+        sum += w * (dz ? pal_cross_entropy_seed(dz, z, sink.vocab, target,
+                                                (float)(scale * w / total))
+                       : pal_cross_entropy(z, sink.vocab, target));
+        close_row(&sink, i);
+    }
+    return sum / total;
+}
+
+/* As the functions of kernel/divergence.h. */
+typedef double row_loss_t(float *dz, const float *z, const float *target, int32_t vocab,
+                          float weight);
+
+/* Token mean of a function of a row of logits and of the target's row. */
+static double mean_over_rows(pal_pass_t *pass, row_loss_t *loss, const float *target,
+                             double scale)
 {
     const pal_batch_t *batch = pal_pass_batch(pass);
     const int32_t *targets = pal_pass_targets(pass);
@@ -135,15 +160,48 @@ double pal_loss_kl(pal_pass_t *pass, const float *target, double scale)
     double sum = 0.0;
 
     for (int32_t i = 0; i < pal_pass_rows(pass); i++) {
+        const size_t at = (size_t)i * (size_t)sink.vocab;
         const double w = (double)batch->weights[targets[i]];
 
-        sum += w * pal_kl(open_row(&sink, i), z, target, sink.vocab,
-                          (float)(scale * w / weight));
+        sum += w * loss(open_row(&sink, i), z + at, target ? target + at : NULL,
+                        sink.vocab, (float)(scale * w / weight));
         close_row(&sink, i);
-        z += sink.vocab;
-        target += sink.vocab;
     }
     return sum / weight;
+}
+
+double pal_loss_kl(pal_pass_t *pass, const float *target, double scale)
+{
+    return mean_over_rows(pass, pal_kl, target, scale);
+}
+
+double pal_loss_reverse_kl(pal_pass_t *pass, const float *target, double scale)
+{
+    return mean_over_rows(pass, pal_reverse_kl, target, scale);
+}
+
+static double entropy(float *dz, const float *z, const float *target, int32_t vocab,
+                      float weight)
+{
+    (void)target;
+    return pal_entropy(dz, z, vocab, weight);
+}
+
+double pal_loss_entropy(pal_pass_t *pass, double scale)
+{
+    return mean_over_rows(pass, entropy, NULL, scale);
+}
+
+static double uniform_kl(float *dz, const float *z, const float *target, int32_t vocab,
+                         float weight)
+{
+    (void)target;
+    return pal_uniform_kl(dz, z, vocab, weight);
+}
+
+double pal_loss_uniform_kl(pal_pass_t *pass, double scale)
+{
+    return mean_over_rows(pass, uniform_kl, NULL, scale);
 }
 
 double pal_loss_residual_mse(pal_pass_t *pass, int32_t layer, const float *target,
@@ -170,6 +228,46 @@ double pal_loss_residual_mse(pal_pass_t *pass, int32_t layer, const float *targe
                 if (seed)
                     seed[row + c] += step * difference;
             }
+        }
+    return sum / count;
+}
+
+/* d cos(h, y) / dh = (y - (h . y / h . h) h) / (|h| |y|): exactly 0 at h = y, where the
+ * quotient is exactly 1. */
+static double relu_cosine(float *seed, const float *h, const float *y, int32_t n,
+                          double scale)
+{
+    double hh = 0.0, hy = 0.0, yy = 0.0, lengths;
+
+    for (int32_t c = 0; c < n; c++) {
+        hh += (double)h[c] * (double)h[c];
+        hy += (double)h[c] * (double)y[c];
+        yy += (double)y[c] * (double)y[c];
+    }
+    lengths = sqrt(hh * yy);
+    if (hy <= 0.0 || lengths == 0.0) /* not a NaN */
+        return 0.0;
+    for (int32_t c = 0; seed && c < n; c++)
+        seed[c] += (float)(scale / lengths * ((double)y[c] - hy / hh * (double)h[c]));
+    return hy / lengths;
+}
+
+double pal_loss_residual_cosine(pal_pass_t *pass, int32_t layer, const float *target,
+                                double scale)
+{
+    const pal_batch_t *batch = pal_pass_batch(pass);
+    const int32_t width = pal_pass_layout(pass)->shape.width;
+    const double count = (double)(pal_pass_tokens(pass) - batch->sequences);
+    const float *h = pal_pass_residual(pass, layer);
+    float *seed = scale != 0.0 ? pal_pass_seed_residual(pass, layer) : NULL;
+    double sum = 0.0;
+
+    for (int32_t b = 0; b < batch->sequences; b++)
+        for (int32_t t = batch->offsets[b] + 1; t < batch->offsets[b + 1]; t++) {
+            const size_t at = (size_t)t * (size_t)width;
+
+            sum += relu_cosine(seed ? seed + at : NULL, h + at, target + at, width,
+                               scale / count);
         }
     return sum / count;
 }

@@ -23,6 +23,14 @@ void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight);
 /* The seed of sum_b scale[b] * n_b. */
 void pal_loss_nll_seed(pal_pass_t *pass, const double *scale);
 
+/* l[t] (N), 0 where nothing is predicted. No seed. */
+void pal_loss_nll_tokens(pal_pass_t *pass, double *l);
+
+/* Token mean of weight_t l_t; weight (N) of any sign, one for each token as something
+ * to predict. The weights count as constants: WGA's p_t^beta (Wang et al. 2025) is
+ * exp(-beta l_t). */
+double pal_loss_nll_weighted(pal_pass_t *pass, const double *weight, double scale);
+
 /* --- The distribution p over the next token --- */
 
 /* Token mean of KL(q || p), q the softmax of target (R, V), finite logits for the same
@@ -31,6 +39,15 @@ void pal_loss_nll_seed(pal_pass_t *pass, const double *scale);
  * without gradient, against a model of the same weights. */
 double pal_loss_kl(pal_pass_t *pass, const float *target, double scale);
 
+/* Token mean of KL(p || q); likewise. */
+double pal_loss_reverse_kl(pal_pass_t *pass, const float *target, double scale);
+
+/* Token mean of the entropy of p; a negative scale raises it (TAR, MUDMAN). */
+double pal_loss_entropy(pal_pass_t *pass, double scale);
+
+/* Token mean of KL(uniform || p) (UNDO's MaxEnt). */
+double pal_loss_uniform_kl(pal_pass_t *pass, double scale);
+
 /* --- The residual stream h after `layer`; first token of each sequence left out: its
  * norm is huge and tells nothing --- */
 
@@ -38,5 +55,12 @@ double pal_loss_kl(pal_pass_t *pass, const float *target, double scale);
  * rows if broadcast. */
 double pal_loss_residual_mse(pal_pass_t *pass, int32_t layer, const float *target,
                              int broadcast, double scale);
+
+/* Mean over tokens of max(0, cos(h, target)), target (N, C) as another model's pass has
+ * it (circuit breakers, Zou et al. 2024). Against a model of the same weights it
+ * is exactly 1 and without gradient: a start there needs a push. A stream of length 0
+ * counts as 0. */
+double pal_loss_residual_cosine(pal_pass_t *pass, int32_t layer, const float *target,
+                                double scale);
 
 #endif
