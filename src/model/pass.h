@@ -83,8 +83,8 @@ float *pal_pass_seed_logit_rows(pal_pass_t *pass, float **row);
 /* Add d(loss)/d(weights) to grad, from the highest seeded place down. `train` has one
  * flag per slice of the layout (NULL: all): a slice whose flag is 0 gets no gradient,
  * and the descent ends at the lowest block that still has something to train. Seeds are
- * used up. grad may be NULL if nothing trains. Call at most once per forward, with the
- * same weights. */
+ * used up; with others the same forward gives another gradient, at the same weights.
+ * grad may be NULL if nothing trains. */
 void pal_backward(pal_pass_t *pass, const float *weights, const uint8_t *train,
                   float *grad);
 

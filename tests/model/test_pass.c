@@ -53,6 +53,25 @@ static void stopping_early_gives_the_same_gradient(void **state)
     free(grad);
 }
 
+/* Each of two gradients of one forward has the bits it has alone. */
+static void one_forward_gives_several_gradients(void **state)
+{
+    sample_t *s = *state;
+    float *again = calloc(s->count, sizeof *again);
+
+    assert_non_null(again);
+    full_gradient(s, NULL, s->grad);
+    sample_forward(s);
+    (void)pal_loss_nll(s->pass, -3.0);
+    pal_backward(s->pass, s->weights, NULL, again);
+    memset(again, 0, s->count * sizeof *again);
+    (void)pal_loss_nll(s->pass, 1.0);
+    (void)pal_loss_residual_mse(s->pass, 1, s->weights, 1, 1.0);
+    pal_backward(s->pass, s->weights, NULL, again);
+    assert_memory_equal(again, s->grad, s->count * sizeof *again);
+    free(again);
+}
+
 /* For every choice of one trained slice: its gradient has the bits of the full one, and
  * nothing else is touched. */
 static void frozen_slices_are_skipped(void **state)
@@ -387,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(stopping_early_gives_the_same_taps),
         TEST(stopping_early_gives_the_same_gradient),
+        TEST(one_forward_gives_several_gradients),
         TEST(frozen_slices_are_skipped),
         TEST(descent_ends_at_the_lowest_trained_slice),
         TEST(backward_adds),
