@@ -58,6 +58,11 @@ typedef struct {
     size_t state_size;         /* bytes, parameters included, <= PAL_STATE_MAX */
     double cost; /* of a step, in training steps on one batch; 0 means 2 */
 
+    /* 1 if what step() leaves in grad is a direction to go against and not the gradient
+     * of *loss: masked, normalised, taken at other weights. The contract suite then
+     * does not compare them, so that what is exact about it needs a test of its own. */
+    int direction;
+
     /* Optional. PAL_EINVAL if the parameters do not fit a model of this shape: the
      * message says which, its value and what was expected. */
     int (*check)(const void *state, const pal_shape_t *shape, pal_error_t *err);
