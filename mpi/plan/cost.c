@@ -354,6 +354,17 @@ static int64_t largest_batch(const pal_plan_t *plan)
     return most;
 }
 
+/* Buffers of a model's size that the greediest method keeps. */
+static int most_buffers(const pal_plan_t *plan)
+{
+    int most = 0;
+
+    for (int32_t i = 0; i < plan->unlearned_count; i++)
+        if (plan->unlearned[i].spec->method->buffers > most)
+            most = plan->unlearned[i].spec->method->buffers;
+    return most;
+}
+
 /* Models: base, unlearned, attacked, its best point, gradient, two moments. */
 static double base_bytes(const pal_plan_t *plan, int32_t base, double sequences)
 {
@@ -365,7 +376,7 @@ static double base_bytes(const pal_plan_t *plan, int32_t base, double sequences)
     if (pal_base_layout(ground, &plan->bases[base].spec, &layout, NULL) != PAL_OK)
         return 0;
     tokens = trained > SCORED_TOKENS ? trained : SCORED_TOKENS;
-    floats = MODELS * (double)layout->count +
+    floats = (MODELS + most_buffers(plan)) * (double)layout->count +
              pass_floats(&layout->shape, tokens, trained) +
              pass_floats(&layout->shape, trained, 0);
     pal_layout_destroy(layout);

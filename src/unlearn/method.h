@@ -57,6 +57,7 @@ typedef struct {
     const pal_param_t *params; /* beside the common ones (stage/spec.h) */
     size_t state_size;         /* bytes, parameters included, <= PAL_STATE_MAX */
     double cost; /* of a step, in training steps on one batch; 0 means 2 */
+    int buffers; /* of the weights' size that begin() makes */
 
     /* 1 if what step() leaves in grad is a direction to go against and not the gradient
      * of *loss: masked, normalised, taken at other weights. The contract suite then

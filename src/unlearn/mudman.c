@@ -142,6 +142,7 @@ const pal_method_t pal_method_mudman = {
     .params = params,
     .state_size = sizeof(struct state),
     .cost = 2.7, /* two passes with gradient, and a second way back from one */
+    .buffers = 3,
     .direction = 1,
     .rate = rate,
     .begin = begin,

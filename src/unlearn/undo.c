@@ -97,6 +97,7 @@ const pal_method_t pal_method_undo = {
     .text = PAL_TRUE_TEXT,
     .params = params,
     .state_size = sizeof(struct state),
+    .buffers = 1,
     .cost = 1.5, /* a fifth of the steps at 2, the others at 1 1/3 */
     .begin = begin,
     .edit = edit,

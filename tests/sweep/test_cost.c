@@ -197,6 +197,29 @@ static void memory_holds_the_largest_model(void **unused)
     assert_true(bytes < 1e9);
 }
 
+static void memory_holds_what_a_method_keeps(void **unused)
+{
+    pal_unlearn_spec_t *spec = (pal_unlearn_spec_t *)plan.unlearned[0].spec;
+    const pal_method_t *method = spec->method;
+    pal_method_t greedy = *method;
+    double before = pal_cost_memory(&plan), after, largest = 0;
+    pal_layout_t *layout = NULL;
+
+    (void)unused;
+    for (int32_t i = 0; i < plan.base_count; i++) {
+        assert_int_equal(pal_base_layout(pal_plan_ground(&plan, i), &plan.bases[i].spec,
+                                         &layout, NULL),
+                         PAL_OK);
+        largest = fmax(largest, (double)layout->count);
+        pal_layout_destroy(layout);
+    }
+    greedy.buffers = 3;
+    spec->method = &greedy;
+    after = pal_cost_memory(&plan);
+    spec->method = method;
+    assert_true(fabs(after - before - 3 * sizeof(float) * largest) < 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +229,7 @@ int main(void)
         cmocka_unit_test(rates_are_one_for_each_size),
         cmocka_unit_test(a_large_batch_is_measured_on_a_part),
         cmocka_unit_test(memory_holds_the_largest_model),
+        cmocka_unit_test(memory_holds_what_a_method_keeps),
     };
 
     return cmocka_run_group_tests(tests, start, end);
