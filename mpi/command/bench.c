@@ -10,11 +10,13 @@
 #include "bench/step.h"
 #include "command/cli.h"
 #include "kernel/gemm.h"
+#include "kernel/threads.h"
 
-enum { MODEL, THREADS, TIME, PEER, ONLY, OUTPUT };
+enum { MODEL, PRECISION, THREADS, TIME, PEER, ONLY, OUTPUT };
 
 static const pal_option_t options[] = {
     {"model", 'm', "NAME", "this size alone (default: every size up to width 512)"},
+    {"precision", 0, "NAME", "of our matrix products: fp32 (default) or bf16"},
     {"threads", 't', "N", "also with N threads (default: 1 alone)"},
     {"time", 0, "MS", "milliseconds a training step is measured (default: 1000)"},
     {"peer", 0, NULL, "run PyTorch in turn with our training steps (needs torch)"},
@@ -33,6 +35,7 @@ typedef struct {
     const char *output;      /* NULL: none */
     double threads, seconds; /* threads: the most */
     int only;                /* -1: every part */
+    int precision;           /* pal_precision_t */
     double peak, bandwidth;  /* FLOP/s and bytes/s of one core */
     char path[4096];         /* what script points to */
     json_t *found[PARTS];
@@ -61,9 +64,10 @@ static json_t *line_object(const bench_t *bench)
 {
     const pal_shape_t *s = &bench->workload.layout->shape;
 
-    return json_pack("{s:s, s:i, s:i, s:s, s:i}", "model", bench->preset, "width",
+    return json_pack("{s:s, s:i, s:i, s:s, s:s, s:i}", "model", bench->preset, "width",
                      (int)s->width, "layers", (int)s->layers, "sequences",
-                     bench->workload.name, "threads", bench->used);
+                     bench->workload.name, "precision",
+                     pal_precision_names[bench->precision], "threads", bench->used);
 }
 
 static json_t *peer_object(const pal_step_result_t *r)
@@ -84,8 +88,9 @@ static int write_json(const bench_t *bench, pal_error_t *err)
     json_t *root =
         json_pack("{s:{s:f, s:f, s:s}, s:O, s:O, s:O}", "machine", "flops_of_core",
                   bench->peak, "bytes_per_second", bench->bandwidth, "blas",
-                  pal_gemm_name(), parts[KERNELS], bench->found[KERNELS], parts[STEPS],
-                  bench->found[STEPS], parts[CHOICE], bench->found[CHOICE]);
+                  pal_gemm_name((pal_precision_t)bench->precision), parts[KERNELS],
+                  bench->found[KERNELS], parts[STEPS], bench->found[STEPS],
+                  parts[CHOICE], bench->found[CHOICE]);
     int rc = PAL_OK;
 
     if (!root)
@@ -220,7 +225,7 @@ static int run_threads(bench_t *bench, int part, pal_error_t *err)
 
     bench->used = 1;
     for (;;) {
-        pal_gemm_threads(bench->used);
+        pal_threads_set(bench->used);
         rc = work[part](bench, err);
         if (rc != PAL_OK || bench->used >= (int)bench->threads)
             return rc;
@@ -236,6 +241,7 @@ static int run_model(bench_t *bench, int part, pal_error_t *err)
          kind < PAL_WORKLOADS && rc == PAL_OK; kind++) {
         rc = pal_workload_create(&bench->ground, bench->preset,
                                  (pal_workload_kind_t)kind, &bench->workload, err);
+        bench->workload.precision = (pal_precision_t)bench->precision;
         if (rc == PAL_OK)
             rc = run_threads(bench, part, err);
         pal_workload_free(&bench->workload);
@@ -273,7 +279,7 @@ static int run_parts(bench_t *bench, pal_error_t *err)
     bench->peak = pal_machine_flops(bench->seconds / 4);
     bench->bandwidth = pal_machine_bandwidth(bench->seconds / 4);
     printf("machine: %.0f GFLOP/s and %.1f GB/s on one core; %s\n", bench->peak / 1e9,
-           bench->bandwidth / 1e9, pal_gemm_name());
+           bench->bandwidth / 1e9, pal_gemm_name((pal_precision_t)bench->precision));
     for (int part = 0; part < PARTS && rc == PAL_OK; part++)
         if (wants(bench, part))
             rc = run_part(bench, part, err);
@@ -326,6 +332,11 @@ static int read_options(bench_t *bench, const char *const values[], pal_error_t 
     if (rc == PAL_OK && values[TIME])
         rc = pal_cli_count("time", values[TIME], 1, 1e6, &milliseconds, err);
     bench->seconds = milliseconds / 1000;
+    if (rc == PAL_OK && values[PRECISION]) {
+        bench->precision = pal_name_find("precision", values[PRECISION],
+                                         pal_precision_names, PAL_PRECISIONS, err);
+        rc = bench->precision < 0 ? PAL_EINVAL : PAL_OK;
+    }
     if (rc == PAL_OK && values[ONLY]) {
         bench->only = pal_name_find("part", values[ONLY], parts, PARTS, err);
         rc = bench->only < 0 ? PAL_EINVAL : PAL_OK;

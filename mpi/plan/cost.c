@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kernel/gemm.h"
+#include "kernel/threads.h"
 #include "model/loss.h"
 #include "plan/queue.h"
 #include "stage/pools.h"
@@ -118,7 +118,7 @@ int pal_cost_rate(const pal_plan_t *plan, int32_t base, double *rate, pal_error_
 
     if (spec.pretrain.recipe.batch > MOST_BATCH)
         spec.pretrain.recipe.batch = MOST_BATCH;
-    pal_gemm_threads(1);
+    pal_threads_set(1);
     if (rc == PAL_OK)
         rc = pal_pool_pretrain(ground, &spec, &pool, err);
     if (rc == PAL_OK)
@@ -127,6 +127,8 @@ int pal_cost_rate(const pal_plan_t *plan, int32_t base, double *rate, pal_error_
                                plan->bases[base].key, "cost", &watch.stream, err);
     if (rc == PAL_OK)
         rc = pal_pass_create(layout, &watch.pass, err);
+    if (rc == PAL_OK)
+        pal_pass_set_precision(watch.pass, pal_base_precision(&spec));
     if (rc == PAL_OK)
         rc = time_steps(layout, &spec, &watch, &seconds, err);
     if (rc == PAL_OK)
@@ -141,7 +143,8 @@ int pal_cost_rate(const pal_plan_t *plan, int32_t base, double *rate, pal_error_
 static int same_size(const pal_plan_base_t *a, const pal_plan_base_t *b)
 {
     return a->world == b->world && a->spec.model.words == b->spec.model.words &&
-           strcmp(a->spec.model.size, b->spec.model.size) == 0;
+           strcmp(a->spec.model.size, b->spec.model.size) == 0 &&
+           strcmp(a->spec.model.precision, b->spec.model.precision) == 0;
 }
 
 int pal_cost_rates(const pal_plan_t *plan, double *rates, pal_error_t *err)

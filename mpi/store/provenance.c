@@ -29,13 +29,21 @@ static void print_mpi(char *text, size_t n)
     snprintf(text, n, "%s", version);
 }
 
+/* Who computes products under FP32, and who under bf16: that may be the same. */
+static void print_blas(char *text, size_t n)
+{
+    const char *fp32 = pal_gemm_name(PAL_FP32), *bf16 = pal_gemm_name(PAL_BF16);
+
+    snprintf(text, n, "%s; bf16: %s", fp32, strcmp(fp32, bf16) ? bf16 : "the same");
+}
+
 /* "OpenBLAS 0.3.21 ... SkylakeX MAX_THREADS=64": the core type is the word before that
  * limit, or the last one. */
 static void print_core(char *text, size_t n)
 {
     char name[256], *word, *core = "";
 
-    snprintf(name, sizeof name, "%s", pal_gemm_name());
+    snprintf(name, sizeof name, "%s", pal_gemm_name(PAL_FP32));
     for (word = strtok(name, " "); word; word = strtok(NULL, " ")) {
         if (strncmp(word, "MAX_THREADS", 11) == 0)
             break;
@@ -72,7 +80,7 @@ int pal_provenance(const char *name, char *text, size_t n)
     else if (strcmp(name, "mpi") == 0)
         print_mpi(text, n);
     else if (strcmp(name, "blas") == 0)
-        snprintf(text, n, "%s", pal_gemm_name());
+        print_blas(text, n);
     else if (strcmp(name, "blas_core") == 0)
         print_core(text, n);
     else if (strcmp(name, "hwloc") == 0)

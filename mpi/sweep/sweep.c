@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "kernel/gemm.h"
+#include "kernel/threads.h"
 #include "sweep/coordinator.h"
 #include "sweep/start.h"
 #include "sweep/worker.h"
@@ -194,7 +194,7 @@ static int begin(pal_sweep_t *sweep, const char *text, int32_t *left, pal_error_
         return rc;
     pal_start_place(sweep->comm, sweep->options->unbound, sweep->hosts,
                     sizeof sweep->hosts);
-    pal_gemm_threads(1);
+    pal_threads_set(1);
     if (sweep->rank == 0)
         rc = open_store(sweep, text, err);
     rc = pal_start_agree(sweep->comm, rc, err);

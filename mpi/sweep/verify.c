@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "kernel/gemm.h"
+#include "kernel/threads.h"
 #include "sweep/compute.h"
 
 enum { NONE = -1 };
@@ -218,7 +218,7 @@ int pal_verify(const char *path, int32_t trials, int64_t seed, pal_verify_say_t 
     int rc;
 
     *result = (pal_verify_t){0};
-    pal_gemm_threads(1);
+    pal_threads_set(1);
     rc = open_all(&v, path, err);
     if (rc == PAL_OK)
         rc = verify_all(&v, path, trials, seed, err);

@@ -170,8 +170,8 @@ static int32_t score(const struct state *s, const pal_corpus_t *corpus, const fl
         embed(s, corpus, fact, c);
     memset(s->image, 0, (size_t)width * sizeof *s->image);
     memset(s->scores, 0, (size_t)choices * sizeof *s->scores);
-    pal_gemm_forward(s->image, hidden(s, fact), m, 1, width, width);
-    pal_gemm_forward(s->scores, s->image, s->choices, 1, width, choices);
+    pal_gemm_forward(NULL, s->image, hidden(s, fact), m, 1, width, width);
+    pal_gemm_forward(NULL, s->scores, s->image, s->choices, 1, width, choices);
     return choices;
 }
 
@@ -192,8 +192,9 @@ static int step(void *p, pal_attacking_t *run, int64_t i, const float *weights,
         nll += pal_cross_entropy_seed(s->score_seeds, s->scores, choices,
                                       corpus->world->facts[fact].answer,
                                       1.0f / (float)batch->sequences);
-        pal_gemm_inputs(s->image_seed, s->score_seeds, s->choices, 1, width, choices);
-        pal_gemm_weights(grad, s->image_seed, hidden(s, fact), 1, width, width);
+        pal_gemm_inputs(NULL, s->image_seed, s->score_seeds, s->choices, 1, width,
+                        choices);
+        pal_gemm_weights(NULL, grad, s->image_seed, hidden(s, fact), 1, width, width);
     }
     *loss = nll / batch->sequences;
     return PAL_OK;

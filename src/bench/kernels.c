@@ -20,6 +20,7 @@ typedef struct {
     int32_t tokens, in, out; /* rows; sizes of the layer that is multiplied by */
     int64_t count;           /* weights */
     float *x, *y, *z;
+    pal_gemm_t how;
     float *weights, *grad, *moment, *square; /* count each */
     float *mean, *rstd, *log_sum, *scratch;
 } operands_t;
@@ -28,21 +29,21 @@ static void gemm_forward(void *ctx)
 {
     const operands_t *o = ctx;
 
-    pal_gemm_forward(o->y, o->x, o->weights, o->tokens, o->in, o->out);
+    pal_gemm_forward(&o->how, o->y, o->x, o->weights, o->tokens, o->in, o->out);
 }
 
 static void gemm_inputs(void *ctx)
 {
     const operands_t *o = ctx;
 
-    pal_gemm_inputs(o->y, o->x, o->weights, o->tokens, o->in, o->out);
+    pal_gemm_inputs(&o->how, o->y, o->x, o->weights, o->tokens, o->in, o->out);
 }
 
 static void gemm_weights(void *ctx)
 {
     const operands_t *o = ctx;
 
-    pal_gemm_weights(o->grad, o->z, o->x, o->tokens, o->in, o->out);
+    pal_gemm_weights(&o->how, o->grad, o->z, o->x, o->tokens, o->in, o->out);
 }
 
 /* Of x as queries, keys and values, into y. */
@@ -255,7 +256,8 @@ static int allocate(operands_t *o, pal_error_t *err)
     const size_t count = (size_t)o->count, heads = (size_t)o->shape->heads;
     const size_t scratch =
         pal_attention_scratch(o->shape->context, o->shape->width / o->shape->heads);
-    const size_t floats = 3 * room + 4 * count + n * (2 + heads) + scratch;
+    const size_t packed = o->how.precision == PAL_BF16 ? room + count : 0;
+    const size_t floats = 3 * room + 4 * count + n * (2 + heads) + scratch + packed;
 
     o->x = calloc(floats, sizeof(float));
     if (!o->x)
@@ -270,6 +272,7 @@ static int allocate(operands_t *o, pal_error_t *err)
     o->rstd = o->mean + n;
     o->log_sum = o->rstd + n;
     o->scratch = o->log_sum + n * heads;
+    o->how.room = o->scratch + scratch;
     pal_bench_fill(o->x, 3 * room, 1e-2f);
     pal_bench_fill(o->weights, count, 2e-4f);
     return PAL_OK;
@@ -283,7 +286,8 @@ int pal_kernels_time(const pal_workload_t *workload, double seconds,
     operands_t o = {.shape = &workload->layout->shape,
                     .batch = batch,
                     .tokens = pal_batch_tokens(batch),
-                    .count = workload->layout->count};
+                    .count = workload->layout->count,
+                    .how = {.precision = workload->precision}};
     const report_t report = {&o, seconds, found, ctx};
     int rc = allocate(&o, err);
 

@@ -173,6 +173,8 @@ int pal_step_time(const pal_workload_t *workload, const char *script, int32_t th
     pal_layout_init(layout, (pal_key_t){{0}}, weights);
     rc = pal_pass_create(layout, &run->pass, err);
     if (rc == PAL_OK)
+        pal_pass_set_precision(run->pass, workload->precision);
+    if (rc == PAL_OK)
         rc = pal_pass_reserve(run->pass, workload->most_tokens, PAL_BENCH_SENTENCES,
                               workload->most_tokens, err);
     if (rc == PAL_OK)

@@ -23,6 +23,7 @@ typedef struct {
     int32_t most_tokens; /* room for a batch */
     int32_t *offsets, *tokens;
     float *weights;
+    pal_precision_t precision; /* of our products, fp32 unless the caller sets it */
 } pal_workload_t;
 
 /* The world of configs/quickstart.yaml. On failure *ground is zeroed. */

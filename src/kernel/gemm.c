@@ -1,40 +1,142 @@
 #include "kernel/gemm.h"
 
 #include <cblas.h>
-#include <stddef.h>
+#include <pthread.h>
 
-void pal_gemm_forward(float *y, const float *x, const float *w, int32_t n, int32_t in,
-                      int32_t out)
+#include "kernel/bf16.h"
+#include "kernel/onednn.h"
+#include "kernel/threads.h"
+
+const char *const pal_precision_names[PAL_PRECISIONS] = {"fp32", "bf16"};
+
+/* A product is cut into tiles that depend on its sizes alone, and each is computed by
+ * one thread: so the number of threads does not change a bit. Large tiles, because both
+ * factors are packed anew for each; what takes a third of a millisecond stays whole. */
+enum { TILE = 512 };
+
+static const int64_t whole = (int64_t)1 << 25; /* multiply-adds */
+
+/* Contiguous matrices, laid out as the form says (onednn.h). */
+typedef struct {
+    pal_product_form_t form;
+    int32_t m, n, k;
+    float *c;
+    const float *a, *b;
+    const uint16_t *packed_a, *packed_b; /* the same in bf16, for oneDNN; or NULL */
+} product_t;
+
+/* `rows` and `cols` of c from (i, j) on. */
+static void multiply_tile(const product_t *p, int32_t i, int32_t j, int32_t rows,
+                          int32_t cols)
 {
-    if (n > 0)
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, out, in, 1.0f, x, in, w,
-                    in, 1.0f, y, out);
+    const int a_t = p->form == PAL_AT_B_ADD, b_t = p->form == PAL_A_BT_ADD;
+    const int32_t lda = a_t ? p->m : p->k, ldb = b_t ? p->k : p->n;
+    const size_t at_a = (size_t)i * (a_t ? 1 : lda), at_b = (size_t)j * (b_t ? ldb : 1);
+    float *c = p->c + (size_t)i * p->n + j;
+
+    if (p->packed_a)
+        pal_onednn_multiply(p->form, c, p->packed_a + at_a, p->packed_b + at_b, rows,
+                            cols, p->k, lda, ldb, p->n);
+    else
+        cblas_sgemm(CblasRowMajor, a_t ? CblasTrans : CblasNoTrans,
+                    b_t ? CblasTrans : CblasNoTrans, rows, cols, p->k, 1.0f,
+                    p->a + at_a, lda, p->b + at_b, ldb,
+                    p->form == PAL_A_B ? 0.0f : 1.0f, c, p->n);
 }
 
-void pal_gemm_inputs(float *dx, const float *dy, const float *w, int32_t n, int32_t in,
-                     int32_t out)
+/* Length of the pieces of n: about equal, whole vectors, at most TILE. */
+static int32_t piece(int32_t n)
 {
-    if (n > 0)
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, in, out, 1.0f, dy,
-                    out, w, in, 0.0f, dx, in);
+    const int32_t pieces = (n + TILE - 1) / TILE;
+
+    return ((n + pieces - 1) / pieces + 15) / 16 * 16;
 }
 
-void pal_gemm_weights(float *dw, const float *dy, const float *x, int32_t n, int32_t in,
-                      int32_t out)
+static void multiply(const product_t *p)
 {
-    if (n > 0)
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, out, in, n, 1.0f, dy, out,
-                    x, in, 1.0f, dw, in);
+    const int small = (int64_t)p->m * p->n * p->k < whole;
+    const int32_t high = small ? p->m : piece(p->m), wide = small ? p->n : piece(p->n);
+    const int32_t across = (p->n + wide - 1) / wide;
+    const int32_t tiles = (p->m + high - 1) / high * across;
+
+    PAL_PARALLEL
+    for (int32_t t = 0; t < tiles; t++) {
+        const int32_t i = t / across * high, j = t % across * wide;
+
+        multiply_tile(p, i, j, high < p->m - i ? high : p->m - i,
+                      wide < p->n - j ? wide : p->n - j);
+    }
 }
 
-void pal_gemm_threads(int threads)
+/* Replace a and b by what they are in bf16. */
+static void round_factors(product_t *p, float *room)
 {
-    openblas_set_num_threads(threads);
+    const int64_t size_a = (int64_t)p->m * p->k, size_b = (int64_t)p->k * p->n;
+
+    if (pal_onednn_name()) {
+        uint16_t *packed = (uint16_t *)room;
+
+        pal_bf16_pack(packed, p->a, size_a);
+        pal_bf16_pack(packed + size_a, p->b, size_b);
+        p->packed_a = packed;
+        p->packed_b = packed + size_a;
+    } else {
+        pal_bf16_round(room, p->a, size_a);
+        pal_bf16_round(room + size_a, p->b, size_b);
+        p->a = room;
+        p->b = room + size_a;
+    }
 }
 
-const char *pal_gemm_name(void)
+/* Threads are ours, so BLAS gets none. */
+static void start(void)
 {
-    return openblas_get_config();
+    openblas_set_num_threads(1);
+}
+
+static void compute(const pal_gemm_t *how, product_t p)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, start);
+    if (p.m == 0 || p.n == 0 || p.k == 0)
+        return;
+    if (how && how->precision == PAL_BF16)
+        round_factors(&p, how->room);
+    multiply(&p);
+}
+
+size_t pal_gemm_room(pal_precision_t precision, int32_t n, int32_t in, int32_t out)
+{
+    const size_t x = (size_t)n * in, w = (size_t)out * in, y = (size_t)n * out;
+    const size_t least = x < w ? (x < y ? x : y) : (w < y ? w : y);
+
+    return precision == PAL_BF16 ? x + w + y - least : 0;
+}
+
+void pal_gemm_forward(const pal_gemm_t *how, float *y, const float *x, const float *w,
+                      int32_t n, int32_t in, int32_t out)
+{
+    compute(how, (product_t){PAL_A_BT_ADD, n, out, in, y, x, w, NULL, NULL});
+}
+
+void pal_gemm_inputs(const pal_gemm_t *how, float *dx, const float *dy, const float *w,
+                     int32_t n, int32_t in, int32_t out)
+{
+    compute(how, (product_t){PAL_A_B, n, in, out, dx, dy, w, NULL, NULL});
+}
+
+void pal_gemm_weights(const pal_gemm_t *how, float *dw, const float *dy, const float *x,
+                      int32_t n, int32_t in, int32_t out)
+{
+    compute(how, (product_t){PAL_AT_B_ADD, out, in, n, dw, dy, x, NULL, NULL});
+}
+
+const char *pal_gemm_name(pal_precision_t precision)
+{
+    const char *onednn = precision == PAL_BF16 ? pal_onednn_name() : NULL;
+
+    return onednn ? onednn : openblas_get_config();
 }
 
 void pal_gemm_forward_ref(double *y, const double *x, const double *w, int32_t n,

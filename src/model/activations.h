@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "kernel/gemm.h"
 #include "model/edit.h"
 
 /* One block, in the order it computes:
@@ -57,6 +58,7 @@ struct pal_pass {
     float *wide;      /* (N, max(3C, F)) */
     float *scratch;   /* pal_attention_scratch() */
     float *joined;    /* (S, 3C) qkv of a stem and its branch */
+    pal_gemm_t gemm;  /* the precision, and room for it */
 };
 
 void pal_pass_clear_seeds(pal_pass_t *pass);

@@ -59,12 +59,14 @@ static int descend_linear(const descent_t *d, pal_slice_kind_t kind, int32_t lay
     const pal_slice_t *w = &d->pass->layout->slices[slice];
 
     if (trains(d, slice))
-        pal_gemm_weights(d->grad + w->offset, dy, x, n, w->cols, w->rows);
+        pal_gemm_weights(&d->pass->gemm, d->grad + w->offset, dy, x, n, w->cols,
+                         w->rows);
     if (trains(d, slice + 1))
         pal_rows_sum(d->grad + w[1].offset, dy, n, w->rows);
     if (d->lowest >= slice)
         return 0;
-    pal_gemm_inputs(dx, dy, d->weights + w->offset, n, w->cols, w->rows);
+    pal_gemm_inputs(&d->pass->gemm, dx, dy, d->weights + w->offset, n, w->cols,
+                    w->rows);
     return 1;
 }
 
@@ -97,9 +99,10 @@ static int descend_head(const descent_t *d)
     float *dnorm = pass->narrow, *dlast = pass->wide;
 
     if (trains(d, slice))
-        pal_gemm_weights(d->grad + offset, pass->seed_logits, pass->final_norm, r, c,
-                         v);
-    pal_gemm_inputs(dnorm, pass->seed_logits, d->weights + offset, r, c, v);
+        pal_gemm_weights(&d->pass->gemm, d->grad + offset, pass->seed_logits,
+                         pass->final_norm, r, c, v);
+    pal_gemm_inputs(&d->pass->gemm, dnorm, pass->seed_logits, d->weights + offset, r, c,
+                    v);
     memset(dlast, 0, (size_t)r * (size_t)c * sizeof *dlast);
     if (!descend_norm(d, PAL_FINAL_NORM, -1, dlast, dnorm, pass->last, pass->final_mean,
                       pass->final_rstd, r))

@@ -140,13 +140,13 @@ static void forward_attention(pal_pass_t *pass, const float *weights, int32_t la
                      c);
     pal_rows_fill(block->qkv, slice(pass, weights, PAL_ATTENTION_QKV_BIAS, layer), n,
                   3 * c);
-    pal_gemm_forward(block->qkv, block->attention_norm,
+    pal_gemm_forward(&pass->gemm, block->qkv, block->attention_norm,
                      slice(pass, weights, PAL_ATTENTION_QKV, layer), n, c, 3 * c);
     for (int32_t b = 0; b < pass->batch.sequences; b++)
         attend(pass, block, b);
     pal_rows_add(block->middle, pass->residual[layer],
                  slice(pass, weights, PAL_ATTENTION_OUT_BIAS, layer), n, c);
-    pal_gemm_forward(block->middle, block->attended,
+    pal_gemm_forward(&pass->gemm, block->middle, block->attended,
                      slice(pass, weights, PAL_ATTENTION_OUT, layer), n, c, c);
 }
 
@@ -161,11 +161,11 @@ static void forward_mlp(pal_pass_t *pass, const float *weights, int32_t layer)
     pal_norm_forward(block->mlp_norm, block->mlp_mean, block->mlp_rstd, block->middle,
                      norm, norm + c, n, c);
     pal_rows_fill(block->up, slice(pass, weights, PAL_MLP_UP_BIAS, layer), n, f);
-    pal_gemm_forward(block->up, block->mlp_norm,
+    pal_gemm_forward(&pass->gemm, block->up, block->mlp_norm,
                      slice(pass, weights, PAL_MLP_UP, layer), n, c, f);
     pal_gelu_forward(block->hidden, block->up, (int64_t)n * f);
     pal_rows_fill(block->mlp, slice(pass, weights, PAL_MLP_DOWN_BIAS, layer), n, c);
-    pal_gemm_forward(block->mlp, block->hidden,
+    pal_gemm_forward(&pass->gemm, block->mlp, block->hidden,
                      slice(pass, weights, PAL_MLP_DOWN, layer), n, f, c);
     memcpy(output, block->middle, (size_t)n * (size_t)c * sizeof *output);
     pal_add(output, block->mlp, (int64_t)n * c);
@@ -183,7 +183,7 @@ static void forward_head(pal_pass_t *pass, const float *weights)
     pal_norm_forward(pass->final_norm, pass->final_mean, pass->final_rstd, pass->last,
                      norm, norm + c, r, c);
     memset(pass->logits, 0, (size_t)r * (size_t)shape->vocab * sizeof *pass->logits);
-    pal_gemm_forward(pass->logits, pass->final_norm,
+    pal_gemm_forward(&pass->gemm, pass->logits, pass->final_norm,
                      slice(pass, weights, PAL_TOKEN_EMBEDDING, -1), r, c, shape->vocab);
 }
 

@@ -76,7 +76,7 @@ const float *pal_lens_logits(pal_lens_t *lens, const pal_pass_t *pass,
     pal_norm_forward(lens->normed, lens->mean, lens->rstd, lens->stream, norm, norm + c,
                      r, c);
     memset(lens->logits, 0, (size_t)r * (size_t)v * sizeof *lens->logits);
-    pal_gemm_forward(lens->logits, lens->normed, output, r, c, v);
+    pal_gemm_forward(pal_pass_gemm(pass), lens->logits, lens->normed, output, r, c, v);
     return lens->logits;
 }
 
@@ -102,9 +102,10 @@ static void descend(pal_lens_t *lens, pal_pass_t *pass, const float *weights,
     float *dstream = lens->normed; /* not needed any more once it has been used */
 
     if (doutput)
-        pal_gemm_weights(doutput, lens->dlogits, lens->normed, r, c, output->rows);
-    pal_gemm_inputs(lens->dnormed, lens->dlogits, weights + output->offset, r, c,
-                    output->rows);
+        pal_gemm_weights(pal_pass_gemm(pass), doutput, lens->dlogits, lens->normed, r,
+                         c, output->rows);
+    pal_gemm_inputs(pal_pass_gemm(pass), lens->dnormed, lens->dlogits,
+                    weights + output->offset, r, c, output->rows);
     if (dnorm)
         pal_norm_weights(dnorm, dnorm + c, lens->dnormed, lens->stream, lens->mean,
                          lens->rstd, r, c);

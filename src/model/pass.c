@@ -47,6 +47,23 @@ static void cut_block(pal_activations_t *block, cutter_t *cutter, size_t n,
     block->seed_mlp = cut(cutter, n, c);
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Room for the products of every layer of the model. */
+static size_t product_room(const pal_pass_t *pass, int32_t n, int32_t r)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const pal_precision_t precision = pass->gemm.precision;
+    const int32_t c = shape->width, f = shape->hidden;
+
+    return larger(larger(pal_gemm_room(precision, n, c, 3 * c),
+                         pal_gemm_room(precision, n, c, f)),
+                  pal_gemm_room(precision, r, c, shape->vocab));
+}
+
 /* Point all arrays into base, for n tokens and r rows with logits; returns the floats
  * it takes. */
 static size_t cut_all(pal_pass_t *pass, float *base, size_t n, size_t r)
@@ -77,6 +94,7 @@ static size_t cut_all(pal_pass_t *pass, float *base, size_t n, size_t r)
     pass->scratch = cut(
         &cutter, pal_attention_scratch(shape->context, shape->width / shape->heads), 1);
     pass->joined = cut(&cutter, (size_t)shape->context, 3 * c);
+    pass->gemm.room = cut(&cutter, product_room(pass, (int32_t)n, (int32_t)r), 1);
     return cutter.used;
 }
 
@@ -111,6 +129,23 @@ void pal_pass_destroy(pal_pass_t *pass)
     free(pass->seed_residual);
     free(pass->residual_seeded);
     free(pass);
+}
+
+void pal_pass_set_precision(pal_pass_t *pass, pal_precision_t precision)
+{
+    if (precision == pass->gemm.precision)
+        return;
+    pass->gemm.precision = precision;
+    free(pass->memory);
+    pass->memory = NULL;
+    pass->token_capacity = pass->row_capacity = 0;
+    pass->batch.sequences = 0;
+    pass->tokens = pass->rows = pass->blocks_run = 0;
+}
+
+const pal_gemm_t *pal_pass_gemm(const pal_pass_t *pass)
+{
+    return &pass->gemm;
 }
 
 int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,

@@ -17,6 +17,7 @@
 #define PAL_MODEL_PASS_H
 
 #include "base/error.h"
+#include "kernel/gemm.h"
 #include "model/batch.h"
 #include "model/layout.h"
 
@@ -28,6 +29,14 @@ enum { PAL_ALL_LAYERS = -1 };
 PAL_MUST_CHECK
 int pal_pass_create(const pal_layout_t *layout, pal_pass_t **out, pal_error_t *err);
 void pal_pass_destroy(pal_pass_t *pass);
+
+/* How matrix products are computed (gemm.h), PAL_FP32 if nothing is said. Attention,
+ * norms and losses are FP32 in any case. Ends what the last forward left. */
+void pal_pass_set_precision(pal_pass_t *pass, pal_precision_t precision);
+
+/* The same for other products with a matrix of the model, of as many rows at most as
+ * the pass has reserved. */
+const pal_gemm_t *pal_pass_gemm(const pal_pass_t *pass);
 
 /* Make room for batches of up to `tokens` tokens in `sequences` sequences, `rows` of
  * them with logits. Never shrinks. If memory must grow, what the last forward left is

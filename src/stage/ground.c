@@ -80,6 +80,12 @@ int pal_base_layout(const pal_ground_t *ground, const pal_base_spec_t *spec,
     return rc == PAL_OK ? pal_layout_create(&shape, out, err) : rc;
 }
 
+pal_precision_t pal_base_precision(const pal_base_spec_t *spec)
+{
+    return strcmp(spec->model.precision, pal_precision_names[PAL_BF16]) == 0 ? PAL_BF16
+                                                                             : PAL_FP32;
+}
+
 int pal_unlearn_check(const pal_ground_t *ground, const pal_unlearn_spec_t *spec,
                       pal_error_t *err)
 {

@@ -79,6 +79,14 @@ static int build(pal_lab_t *lab, const pal_ground_t *ground,
     return rc;
 }
 
+static int holds(const pal_lab_t *lab, const pal_ground_t *ground,
+                 const pal_shape_t *shape)
+{
+    return lab->layout && lab->ground == ground &&
+           pal_key_equal(lab->world, ground->world.key) &&
+           memcmp(&lab->layout->shape, shape, sizeof *shape) == 0;
+}
+
 int pal_lab_prepare(pal_lab_t *lab, const pal_ground_t *ground,
                     const pal_base_spec_t *spec, pal_error_t *err)
 {
@@ -87,17 +95,19 @@ int pal_lab_prepare(pal_lab_t *lab, const pal_ground_t *ground,
 
     if (rc != PAL_OK)
         return rc;
-    if (lab->layout && lab->ground == ground &&
-        pal_key_equal(lab->world, ground->world.key) &&
-        memcmp(&lab->layout->shape, &shape, sizeof shape) == 0)
-        return PAL_OK;
-    clear(lab);
-    rc = build(lab, ground, spec, err);
-    if (rc != PAL_OK)
+    if (!holds(lab, ground, &shape)) {
         clear(lab);
-    lab->ground = ground;
-    lab->world = ground->world.key;
-    return rc;
+        rc = build(lab, ground, spec, err);
+        if (rc != PAL_OK) {
+            clear(lab);
+            return rc;
+        }
+        lab->ground = ground;
+        lab->world = ground->world.key;
+    }
+    pal_pass_set_precision(lab->pass, pal_base_precision(spec));
+    pal_pass_set_precision(lab->frozen, pal_base_precision(spec));
+    return PAL_OK;
 }
 
 void pal_lab_select(pal_lab_t *lab, pal_rate_t rate, const void *state)

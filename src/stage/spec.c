@@ -8,6 +8,9 @@ const pal_param_t pal_model_params[] = {
      "preset: palimpsest list models"},
     {"words", PAL_COUNT, offsetof(pal_model_spec_t, words), 16384, 1, 1e6, NULL, NULL,
      "words", "largest vocabulary; rarer words are spelled in bytes"},
+    {"precision", PAL_TEXT, offsetof(pal_model_spec_t, precision), 0, 0, 0, "fp32",
+     "fp32|bf16", "1",
+     "what the factors of matrix products are rounded to; sums are fp32"},
     {0},
 };
 

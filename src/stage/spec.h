@@ -23,8 +23,9 @@ typedef struct {
 } pal_world_spec_t;
 
 typedef struct {
-    char size[PAL_TEXT_MAX]; /* preset, layout.h */
-    int64_t words;           /* largest vocabulary of the tokenizer */
+    char size[PAL_TEXT_MAX];      /* preset, layout.h */
+    int64_t words;                /* largest vocabulary of the tokenizer */
+    char precision[PAL_TEXT_MAX]; /* of the matrix products, gemm.h: "fp32" or "bf16" */
 } pal_model_spec_t;
 
 typedef struct {

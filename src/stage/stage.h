@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "kernel/gemm.h"
 #include "stage/spec.h"
 
 enum { PAL_CURVE_MAX = 65 }; /* evaluations at most 64, and the start */
@@ -35,6 +36,10 @@ void pal_ground_free(pal_ground_t *ground);
 PAL_MUST_CHECK
 int pal_base_layout(const pal_ground_t *ground, const pal_base_spec_t *spec,
                     pal_layout_t **out, pal_error_t *err);
+
+/* In which its stages compute: bases that differ in nothing else differ in their keys.
+ */
+pal_precision_t pal_base_precision(const pal_base_spec_t *spec);
 
 /* Check what tables cannot: holdout < folds, falsehoods where a method needs them.
  * PAL_EINVAL says what and why. */

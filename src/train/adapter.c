@@ -192,8 +192,8 @@ void pal_adapter_extract(const pal_adapter_t *adapter, int32_t i, float *delta)
     const pal_slice_t *w = matrix(adapter, i);
     const int32_t rank = adapter->factors.slices[2 * i].rows;
 
-    pal_gemm_inputs(delta, factor_b(adapter, i), factor_a(adapter, i), w->rows, w->cols,
-                    rank);
+    pal_gemm_inputs(NULL, delta, factor_b(adapter, i), factor_a(adapter, i), w->rows,
+                    w->cols, rank);
     pal_scale(delta, (float)adapter->scale, w->size);
 }
 
@@ -225,10 +225,10 @@ void pal_adapter_gradient(const pal_adapter_t *adapter, const float *weights_gra
         const pal_slice_t *w = matrix(adapter, i), *a = &adapter->factors.slices[2 * i];
         const float *dw = weights_grad + w->offset;
 
-        pal_gemm_weights(grad + a[0].offset, factor_b(adapter, i), dw, w->rows, w->cols,
-                         a->rows);
-        pal_gemm_forward(grad + a[1].offset, dw, factor_a(adapter, i), w->rows, w->cols,
-                         a->rows);
+        pal_gemm_weights(NULL, grad + a[0].offset, factor_b(adapter, i), dw, w->rows,
+                         w->cols, a->rows);
+        pal_gemm_forward(NULL, grad + a[1].offset, dw, factor_a(adapter, i), w->rows,
+                         w->cols, a->rows);
     }
     pal_scale(grad, (float)adapter->scale, adapter->factors.count);
 }

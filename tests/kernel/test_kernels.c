@@ -1,83 +1,16 @@
 /* Each fast kernel against its naive twin in double precision, over shapes that do and
  * do not fill whole lanes. Inputs are rounded to float first, so that the twins start
- * equal.
- *
- * Tolerance: a float sum of n terms of size about 1 errs by a few times sqrt(n)
- * half-ulps (6e-8); CLOSE allows 2e-6 of the largest entry of the result, 30 half-ulps.
- */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/rng.h"
+ * equal. */
 #include "kernel/activation.h"
 #include "kernel/attention.h"
 #include "kernel/cross_entropy.h"
 #include "kernel/embedding.h"
 #include "kernel/exponential.h"
-#include "kernel/gemm.h"
 #include "kernel/norm.h"
 #include "kernel/optimizer.h"
 #include "kernel/rows.h"
 #include "kernel/vector.h"
-
-#define CLOSE 2e-6
-#define COUNT(a) (sizeof(a) / sizeof *(a))
-
-/* The same numbers twice. */
-typedef struct {
-    float *fast;
-    double *naive;
-    size_t n;
-} twin_t;
-
-static pal_rng_t rng;
-
-static int start_random(void **unused)
-{
-    (void)unused;
-    pal_rng_init(&rng, (pal_key_t){{7}}, "kernels");
-    return 0;
-}
-
-static twin_t twin(size_t n, double deviation)
-{
-    twin_t t = {malloc((n + 1) * sizeof(float)), malloc((n + 1) * sizeof(double)), n};
-
-    assert_non_null(t.fast);
-    assert_non_null(t.naive);
-    for (size_t i = 0; i < n; i++) {
-        t.fast[i] = (float)(deviation * pal_rng_normal(&rng));
-        t.naive[i] = (double)t.fast[i];
-    }
-    return t;
-}
-
-static void drop(twin_t t)
-{
-    free(t.fast);
-    free(t.naive);
-}
-
-static void assert_close(twin_t t, double tolerance)
-{
-    double largest = 0.0, worst = 0.0;
-
-    for (size_t i = 0; i < t.n; i++) {
-        double difference = fabs((double)t.fast[i] - t.naive[i]);
-
-        assert_true(isfinite(difference));
-        largest = fmax(largest, fabs(t.naive[i]));
-        worst = fmax(worst, difference);
-    }
-    if (worst > tolerance * largest)
-        fail_msg("off by %g of %g", worst, largest);
-}
+#include "twin.h"
 
 static void exponential_is_accurate(void **unused)
 {
@@ -95,30 +28,6 @@ static void exponential_is_accurate(void **unused)
     assert_true(isnan(pal_expf(NAN)));
     assert_true(pal_expf(-INFINITY) > 0.0f && pal_expf(-INFINITY) < 2e-38f);
     assert_true(isfinite(pal_expf(INFINITY)) && pal_expf(INFINITY) > 1e38f);
-}
-
-static void products_match(void **unused)
-{
-    const int32_t shapes[][3] = {{1, 1, 1}, {1, 64, 192}, {3, 5, 7},    {17, 33, 65},
-                                 {0, 4, 4}, {64, 64, 64}, {129, 24, 31}};
-
-    (void)unused;
-    for (size_t s = 0; s < COUNT(shapes); s++) {
-        int32_t n = shapes[s][0], in = shapes[s][1], out = shapes[s][2];
-        twin_t x = twin((size_t)n * in, 1.0), w = twin((size_t)out * in, 1.0);
-        twin_t y = twin((size_t)n * out, 1.0), dx = twin((size_t)n * in, 1.0);
-
-        pal_gemm_forward(y.fast, x.fast, w.fast, n, in, out);
-        pal_gemm_forward_ref(y.naive, x.naive, w.naive, n, in, out);
-        assert_close(y, CLOSE);
-        pal_gemm_inputs(dx.fast, y.fast, w.fast, n, in, out);
-        pal_gemm_inputs_ref(dx.naive, y.naive, w.naive, n, in, out);
-        assert_close(dx, 2 * CLOSE); /* y's own error comes on top */
-        pal_gemm_weights(w.fast, y.fast, x.fast, n, in, out);
-        pal_gemm_weights_ref(w.naive, y.naive, x.naive, n, in, out);
-        assert_close(w, 2 * CLOSE);
-        drop(x), drop(w), drop(y), drop(dx);
-    }
 }
 
 /* Not one column: its variance is 0, and rstd = 316 times the rounding of 0 is no test.
@@ -266,8 +175,7 @@ static void cross_entropy_matches(void **unused)
         assert_true(fabs(pal_cross_entropy_seed(dz.fast, z.fast, v, target, 0.5f) -
                          exact) < CLOSE * 16);
         pal_cross_entropy_seed_ref(dz.naive, z.naive, v, target, 0.5);
-        if (v > 1)
-            assert_close(dz, CLOSE);
+        assert_within(dz, 0.5 * CLOSE); /* p - 1 may cancel down to nothing */
         drop(z), drop(dz);
     }
 }
@@ -506,18 +414,10 @@ static void nan_propagates(void **unused)
     drop(qkv), drop(out), drop(log_sum), drop(dqkv), drop(dout);
 }
 
-static void library_names_itself(void **unused)
-{
-    (void)unused;
-    pal_gemm_threads(1);
-    assert_true(strlen(pal_gemm_name()) > 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exponential_is_accurate),
-        cmocka_unit_test(products_match),
         cmocka_unit_test(norm_matches),
         cmocka_unit_test(norm_of_a_large_mean),
         cmocka_unit_test(attention_matches),
@@ -535,7 +435,6 @@ int main(void)
         cmocka_unit_test(optimizers_step_as_published),
         cmocka_unit_test(adamw_first_step),
         cmocka_unit_test(nan_propagates),
-        cmocka_unit_test(library_names_itself),
     };
 
     return cmocka_run_group_tests(tests, start_random, NULL);

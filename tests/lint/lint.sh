@@ -46,7 +46,8 @@ includes()
     }
     /# *include/ {
         only("mpi.h", "^(mpi|tests/sweep)/"); only("hdf5.h", "^mpi/store"); only("hwloc.h", "^mpi/place")
-        only("cblas.h", "^src/kernel/"); only("yaml.h", "^mpi/"); only("cmocka.h", "^tests/")
+        only("cblas.h", "^src/kernel/gemm"); only("oneapi/dnnl/dnnl.h", "^src/kernel/onednn")
+        only("yaml.h", "^mpi/"); only("cmocka.h", "^tests/")
     }
     END { exit bad }'
 }
