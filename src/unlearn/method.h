@@ -37,9 +37,9 @@ typedef enum {
 /* What the engine lends to a method for one run. */
 typedef struct {
     const pal_layout_t *layout;
-    const float *start;   /* weights before unlearning, the frozen reference */
-    pal_pass_t *pass;     /* for the weights being trained */
-    pal_pass_t *frozen;   /* for the reference; its activations live beside pass's */
+    const float *start; /* weights before unlearning, the frozen reference */
+    pal_pass_t *pass;   /* for the weights being trained; used between steps as well */
+    pal_pass_t *frozen; /* for the reference; its activations live beside pass's */
     pal_stream_t *forget; /* as .text asks */
     pal_stream_t *twin;   /* PAL_PAIRED, else NULL: row b is the twin of forget's; they
                            * are drawn from in turn */

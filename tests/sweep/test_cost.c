@@ -199,7 +199,7 @@ static void memory_holds_the_largest_model(void **unused)
 
 static void memory_holds_what_a_method_keeps(void **unused)
 {
-    pal_unlearn_spec_t *spec = (pal_unlearn_spec_t *)plan.unlearned[0].spec;
+    pal_unlearn_spec_t *spec = plan.unlearned[0].spec;
     const pal_method_t *method = spec->method;
     pal_method_t greedy = *method;
     double before = pal_cost_memory(&plan), after, largest = 0;
