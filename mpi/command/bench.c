@@ -256,7 +256,8 @@ static int is_wanted(const bench_t *bench, const char *preset)
 
     if (bench->model)
         return strcmp(bench->model, preset) == 0;
-    return pal_preset_find(preset, &shape, NULL) == PAL_OK && shape.width <= WIDEST;
+    return pal_preset_find(preset, &shape, NULL) == PAL_OK && shape.width <= WIDEST &&
+           shape.mlp == PAL_GELU;
 }
 
 static int run_part(bench_t *bench, int part, pal_error_t *err)
@@ -341,6 +342,9 @@ static int read_options(bench_t *bench, const char *const values[], pal_error_t 
         bench->only = pal_name_find("part", values[ONLY], parts, PARTS, err);
         rc = bench->only < 0 ? PAL_EINVAL : PAL_OK;
     }
+    if (rc == PAL_OK && values[PEER] && shape.mlp != PAL_GELU)
+        return PAL_REJECT(err, "option --peer: the peer is a GPT-2, '%s' is not",
+                          bench->model);
     if (rc == PAL_OK && values[PEER])
         rc = find_script(bench, err);
     return rc;

@@ -3,6 +3,7 @@
 
 #include "command/cli.h"
 #include "config/config.h"
+#include "model/pass.h"
 
 /* --- One parameter --- */
 
@@ -69,17 +70,59 @@ static void list_worlds(void)
                     pal_world_kind_at(i)->params);
 }
 
+enum { LISTED_VOCABULARY = 4096, LISTED_CONTEXT = 64, LISTED_TOKENS = 1000 };
+
+/* One line of the table of sizes. */
+static void print_size(const char *name, const pal_shape_t *shape)
+{
+    pal_layout_t *layout;
+    int64_t in_blocks = 0;
+    char heads[32];
+
+    if (pal_layout_create(shape, &layout, NULL) != PAL_OK)
+        return;
+    for (int32_t i = 0; i < layout->slice_count; i++)
+        if (layout->slices[i].layer >= 0)
+            in_blocks += layout->slices[i].size;
+    snprintf(heads, sizeof heads, shape->kv_heads == shape->heads ? "%d" : "%d/%d",
+             (int)shape->heads, (int)shape->kv_heads);
+    printf("  %-13s %5d %6d %6s %6d %9.2f %9.2f %9.2f %8.0f %8.0f\n", name,
+           (int)shape->width, (int)shape->layers, heads, (int)shape->hidden,
+           (double)in_blocks / 1e6, (double)layout->count / 1e6,
+           3 * pal_shape_flops(shape, LISTED_CONTEXT, 1) / 1e6,
+           4.0 * sizeof(float) * (double)layout->count / 1e6,
+           pal_pass_bytes(shape, PAL_FP32, LISTED_TOKENS, LISTED_TOKENS) / 1e6);
+    pal_layout_destroy(layout);
+}
+
+static void print_sizes(void)
+{
+    puts("  size          width layers  heads hidden    blocks parameters    MFLOP "
+         "      MB   MB for\n"
+         "                             (keys)              (M)       (M)    /token "
+         "  models 1,000 tok.");
+    for (int i = 0; i < pal_preset_count(); i++) {
+        pal_shape_t shape;
+
+        if (pal_preset_find(pal_preset_name(i), &shape, NULL) != PAL_OK)
+            continue;
+        shape.vocab = LISTED_VOCABULARY;
+        shape.context = LISTED_CONTEXT;
+        print_size(pal_preset_name(i), &shape);
+    }
+    printf(
+        "\n  GPT-2 style (LayerNorm, learned positions, GELU, tied) and Llama style "
+        "(RMSNorm, rotary,\n  SwiGLU, grouped heads, not tied). Parameters: in blocks, "
+        "and in all with a vocabulary of %d\n  and a context of %d. MFLOP: of a "
+        "training step. MB models: weights, gradient and two moments;\n  MB for 1,000 "
+        "tokens: activations of a training step.\n",
+        LISTED_VOCABULARY, LISTED_CONTEXT);
+}
+
 static void list_models(void)
 {
     puts("models (model: {size: ...}); name, default, range, meaning\n");
-    for (int i = 0; i < pal_preset_count(); i++) {
-        pal_shape_t shape = {0};
-
-        if (pal_preset_find(pal_preset_name(i), &shape, NULL) == PAL_OK)
-            printf("  %-8s width %d, %d layers, %d heads, hidden %d\n",
-                   pal_preset_name(i), shape.width, shape.layers, shape.heads,
-                   shape.hidden);
-    }
+    print_sizes();
     puts("\n  model:");
     print_params(pal_model_params);
     puts("\n  pretrain:");

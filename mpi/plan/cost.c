@@ -330,16 +330,6 @@ out:
 
 /* --- Memory --- */
 
-/* Floats of a pass over n tokens, `rows` of them with logits. */
-static double pass_floats(const pal_shape_t *shape, double n, double rows)
-{
-    double width = shape->width, hidden = shape->hidden, vocab = shape->vocab;
-    double block = 13 * width + 2 * hidden + shape->heads;
-    double wide = 3 * width > hidden ? 3 * width : hidden;
-
-    return n * (shape->layers * block + 4 * width + wide) + rows * 2 * (width + vocab);
-}
-
 /* Sequences of the largest batch a stage on any base trains on. */
 static int64_t largest_batch(const pal_plan_t *plan)
 {
@@ -369,27 +359,30 @@ static int most_buffers(const pal_plan_t *plan)
 }
 
 /* Models: base, unlearned, attacked, its best point, gradient, two moments. */
-static double base_bytes(const pal_plan_t *plan, int32_t base, double sequences)
+static double base_bytes(const pal_plan_t *plan, int32_t base, int64_t sequences)
 {
     enum { MODELS = 7, SCORED_TOKENS = 2048 };
     const pal_ground_t *ground = pal_plan_ground(plan, base);
+    const pal_precision_t precision = pal_base_precision(&plan->bases[base].spec);
     pal_layout_t *layout = NULL;
-    double trained = sequences * ground->corpus.longest, tokens, floats;
+    int64_t trained = sequences * ground->corpus.longest, tokens;
+    double bytes;
 
     if (pal_base_layout(ground, &plan->bases[base].spec, &layout, NULL) != PAL_OK)
         return 0;
     tokens = trained > SCORED_TOKENS ? trained : SCORED_TOKENS;
-    floats = (MODELS + most_buffers(plan)) * (double)layout->count +
-             pass_floats(&layout->shape, tokens, trained) +
-             pass_floats(&layout->shape, trained, 0);
+    bytes = (MODELS + most_buffers(plan)) * (double)layout->count * sizeof(float) +
+            pal_pass_bytes(&layout->shape, precision, tokens, trained) +
+            pal_pass_bytes(&layout->shape, precision, trained, 0);
     pal_layout_destroy(layout);
-    return floats * sizeof(float);
+    return bytes;
 }
 
 double pal_cost_memory(const pal_plan_t *plan)
 {
     const double program = 50e6; /* libraries and their buffers */
-    double sequences = (double)largest_batch(plan), most = 0, corpora = 0;
+    int64_t sequences = largest_batch(plan);
+    double most = 0, corpora = 0;
 
     for (int32_t i = 0; i < plan->base_count; i++) {
         double bytes;

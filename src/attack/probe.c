@@ -267,7 +267,10 @@ static int begin(void *p, pal_attacking_t *run, pal_error_t *err)
     s->slice.rows = s->slice.cols = width;
     s->slice.size = (int64_t)width * width;
     s->slice.offset = 0;
-    s->own = (pal_layout_t){run->layout->shape, 1, &s->slice, s->slice.size};
+    s->own = (pal_layout_t){.shape = run->layout->shape,
+                            .slice_count = 1,
+                            .slices = &s->slice,
+                            .count = s->slice.size};
     rc = allocate(s, run, err);
     if (rc != PAL_OK)
         return rc;

@@ -51,13 +51,15 @@ static void attention_forward(void *ctx)
 {
     const operands_t *o = ctx;
     const int32_t c = o->shape->width, heads = o->shape->heads;
+    const int32_t row = pal_shape_qkv_size(o->shape);
 
     for (int32_t b = 0; b < o->batch->sequences; b++) {
         const size_t at = (size_t)o->batch->offsets[b];
         const int32_t length = o->batch->offsets[b + 1] - o->batch->offsets[b];
 
-        pal_attention_forward(o->y + at * c, o->log_sum + at * heads, o->x + at * 3 * c,
-                              0, length, heads, c / heads, o->scratch);
+        pal_attention_forward(o->y + at * c, o->log_sum + at * heads, o->x + at * row,
+                              0, length, heads, o->shape->kv_heads, c / heads,
+                              o->scratch);
     }
 }
 
@@ -66,14 +68,15 @@ static void attention_backward(void *ctx)
 {
     const operands_t *o = ctx;
     const int32_t c = o->shape->width, heads = o->shape->heads;
+    const int32_t row = pal_shape_qkv_size(o->shape);
 
     for (int32_t b = 0; b < o->batch->sequences; b++) {
         const size_t at = (size_t)o->batch->offsets[b];
         const int32_t length = o->batch->offsets[b + 1] - o->batch->offsets[b];
 
-        pal_attention_backward(o->z + at * 3 * c, o->y + at * c, o->y + at * c,
-                               o->log_sum + at * heads, o->x + at * 3 * c, length,
-                               heads, c / heads, o->scratch);
+        pal_attention_backward(o->z + at * row, o->y + at * c, o->y + at * c,
+                               o->log_sum + at * heads, o->x + at * row, length, heads,
+                               o->shape->kv_heads, c / heads, o->scratch);
     }
 }
 
@@ -82,16 +85,24 @@ static void norm_forward(void *ctx)
     const operands_t *o = ctx;
     const int32_t c = o->shape->width;
 
-    pal_norm_forward(o->y, o->mean, o->rstd, o->x, o->weights, o->weights + c,
-                     o->tokens, c);
+    if (o->shape->norm == PAL_RMSNORM)
+        pal_rmsnorm_forward(o->y, o->rstd, o->x, o->weights, o->shape->norm_epsilon,
+                            o->tokens, c);
+    else
+        pal_layernorm_forward(o->y, o->mean, o->rstd, o->x, o->weights, o->weights + c,
+                              o->shape->norm_epsilon, o->tokens, c);
 }
 
 static void norm_inputs(void *ctx)
 {
     const operands_t *o = ctx;
+    const int32_t c = o->shape->width;
 
-    pal_norm_inputs(o->z, o->y, o->x, o->mean, o->rstd, o->weights, o->tokens,
-                    o->shape->width);
+    if (o->shape->norm == PAL_RMSNORM)
+        pal_rmsnorm_inputs(o->z, o->y, o->x, o->rstd, o->weights, o->tokens, c);
+    else
+        pal_layernorm_inputs(o->z, o->y, o->x, o->mean, o->rstd, o->weights, o->tokens,
+                             c);
 }
 
 static void norm_weights(void *ctx)
@@ -99,22 +110,34 @@ static void norm_weights(void *ctx)
     const operands_t *o = ctx;
     const int32_t c = o->shape->width;
 
-    pal_norm_weights(o->grad, o->grad + c, o->y, o->x, o->mean, o->rstd, o->tokens, c);
+    if (o->shape->norm == PAL_RMSNORM)
+        pal_rmsnorm_weights(o->grad, o->y, o->x, o->rstd, o->tokens, c);
+    else
+        pal_layernorm_weights(o->grad, o->grad + c, o->y, o->x, o->mean, o->rstd,
+                              o->tokens, c);
 }
 
-static void gelu_forward(void *ctx)
+static void activation_forward(void *ctx)
 {
     const operands_t *o = ctx;
+    const int64_t n = (int64_t)o->tokens * o->shape->hidden;
 
-    pal_gelu_forward(o->y, o->x, (int64_t)o->tokens * o->shape->hidden);
+    if (o->shape->mlp == PAL_SWIGLU)
+        pal_swiglu_forward(o->y, o->x, o->z, n);
+    else
+        pal_gelu_forward(o->y, o->x, n);
 }
 
-/* z is where the derivative is 1: y stays what it is, call after call. */
-static void gelu_backward(void *ctx)
+/* z is where the derivative of y is 1: y stays what it is, call after call. */
+static void activation_backward(void *ctx)
 {
     const operands_t *o = ctx;
+    const int64_t n = (int64_t)o->tokens * o->shape->hidden;
 
-    pal_gelu_backward(o->y, o->z, (int64_t)o->tokens * o->shape->hidden);
+    if (o->shape->mlp == PAL_SWIGLU)
+        pal_swiglu_backward(o->y, o->x, o->z, o->z, n);
+    else
+        pal_gelu_backward(o->y, o->z, n);
 }
 
 static void cross_entropy(void *ctx)
@@ -187,7 +210,7 @@ static void take_layers(const report_t *report, operands_t *o)
 {
     const int32_t c = o->shape->width;
 
-    take_layer(report, o, "qkv", c, 3 * c);
+    take_layer(report, o, "qkv", c, pal_shape_qkv_size(o->shape));
     take_layer(report, o, "out", c, c);
     take_layer(report, o, "up", c, o->shape->hidden);
     take_layer(report, o, "down", o->shape->hidden, c);
@@ -219,6 +242,7 @@ static void take_rows(const report_t *report, const operands_t *o)
 {
     const double n = o->tokens, c = o->shape->width, f = o->shape->hidden;
     const double v = o->shape->vocab, count = (double)o->count;
+    const int gated = o->shape->mlp == PAL_SWIGLU;
     char narrow[48], wide[48], logits[48], all[48];
 
     snprintf(narrow, sizeof narrow, "%d x %d", o->tokens, o->shape->width);
@@ -228,10 +252,12 @@ static void take_rows(const report_t *report, const operands_t *o)
     take(report, "norm forward", norm_forward, narrow, 0, 2 * n * c);
     take(report, "norm inputs", norm_inputs, narrow, 0, 4 * n * c);
     take(report, "norm weights", norm_weights, narrow, 0, 2 * n * c);
-    take(report, "gelu forward", gelu_forward, wide, 0, 2 * n * f);
+    take(report, gated ? "swiglu forward" : "gelu forward", activation_forward, wide, 0,
+         (gated ? 3 : 2) * n * f);
     for (size_t i = 0; i < (size_t)(n * f); i++)
-        o->z[i] = 8.0f;
-    take(report, "gelu backward", gelu_backward, wide, 0, 3 * n * f);
+        o->z[i] = gated ? 1.27846454f : 8.0f; /* silu = 1, gelu' = 1 */
+    take(report, gated ? "swiglu backward" : "gelu backward", activation_backward, wide,
+         0, (gated ? 5 : 3) * n * f);
     take(report, "cross-entropy", cross_entropy, logits, 0, 2 * n * v);
     take(report, "adamw", adamw, all, 0, 7 * count);
     take(report, "squared norm", squared_norm, all, 0, count);
@@ -241,7 +267,7 @@ static void take_rows(const report_t *report, const operands_t *o)
 
 static size_t floats_of_token(const pal_shape_t *s)
 {
-    const int32_t sizes[] = {3 * s->width, s->hidden, s->vocab};
+    const int32_t sizes[] = {pal_shape_qkv_size(s), s->hidden, s->vocab};
     int32_t most = 0;
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)

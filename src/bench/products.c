@@ -15,17 +15,9 @@ typedef struct {
 /* Rows that go through the matrix of a slice; 0 if it is none. */
 static int32_t rows_through(const products_t *p, const pal_slice_t *slice)
 {
-    switch (slice->kind) {
-    case PAL_TOKEN_EMBEDDING:
+    if (slice == pal_layout_output(p->layout))
         return p->rows;
-    case PAL_ATTENTION_QKV:
-    case PAL_ATTENTION_OUT:
-    case PAL_MLP_UP:
-    case PAL_MLP_DOWN:
-        return p->tokens;
-    default:
-        return 0;
-    }
+    return slice->layer >= 0 && pal_slice_is_matrix(slice->kind) ? p->tokens : 0;
 }
 
 static void multiply(void *ctx)

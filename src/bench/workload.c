@@ -168,12 +168,13 @@ int32_t pal_batch_tokens(const pal_batch_t *batch)
 
 double pal_workload_flops(const pal_workload_t *workload, const pal_batch_t *batch)
 {
+    const pal_shape_t *shape = &workload->layout->shape;
     double flops = 0;
 
     for (int32_t b = 0; b < batch->sequences; b++) {
         const double length = batch->offsets[b + 1] - batch->offsets[b];
-        const double blocks = pal_layout_flops(workload->layout, length, 0);
-        const double all = pal_layout_flops(workload->layout, length, 1);
+        const double blocks = pal_shape_flops(shape, length, 0);
+        const double all = pal_shape_flops(shape, length, 1);
 
         flops += 3 * (length * blocks + (length - 1) * (all - blocks));
     }

@@ -35,6 +35,28 @@ void pal_gelu_backward(float *restrict d, const float *restrict x, int64_t n)
     }
 }
 
+PAL_CLONES
+void pal_swiglu_forward(float *restrict y, const float *restrict gate,
+                        const float *restrict up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = gate[i] / (1.0f + pal_expf(-gate[i])) * up[i];
+}
+
+/* silu' = s + g s (1 - s); with e = exp(-g), 1 - s = e s does not cancel. */
+PAL_CLONES
+void pal_swiglu_backward(float *restrict dup, float *restrict dgate,
+                         const float *restrict gate, const float *restrict up,
+                         int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float e = pal_expf(-gate[i]), s = 1.0f / (1.0f + e);
+
+        dgate[i] = dup[i] * up[i] * (s + gate[i] * (e * s) * s);
+        dup[i] *= gate[i] * s;
+    }
+}
+
 void pal_gelu_forward_ref(double *y, const double *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -52,5 +74,22 @@ void pal_gelu_backward_ref(double *d, const double *x, int64_t n)
         double t = tanh(u);
 
         d[i] *= 0.5 * (1.0 + t) + 0.5 * x[i] * (1.0 - t * t) * du;
+    }
+}
+
+void pal_swiglu_forward_ref(double *y, const double *gate, const double *up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
+}
+
+void pal_swiglu_backward_ref(double *dup, double *dgate, const double *gate,
+                             const double *up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double s = 1.0 / (1.0 + exp(-gate[i]));
+
+        dgate[i] = dup[i] * up[i] * s * (1.0 + gate[i] * (1.0 - s));
+        dup[i] *= gate[i] * s;
     }
 }

@@ -218,12 +218,12 @@ static void group_forward(float *out, float *log_sum, const float *qkv, int32_t 
 }
 
 void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t from,
-                           int32_t length, int32_t heads, int32_t head_size,
-                           float *scratch)
+                           int32_t length, int32_t heads, int32_t kv_heads,
+                           int32_t head_size, float *scratch)
 {
-    for (int32_t group = 0; group < heads; group++)
-        group_forward(out, log_sum, qkv, group, from, length, heads, heads, head_size,
-                      scratch);
+    for (int32_t group = 0; group < kv_heads; group++)
+        group_forward(out, log_sum, qkv, group, from, length, heads, kv_heads,
+                      head_size, scratch);
 }
 
 /* --- Backward --- */
@@ -392,19 +392,34 @@ static void group_backward(float *dqkv, const float *dout, const float *out,
 
 void pal_attention_backward(float *dqkv, const float *dout, const float *out,
                             const float *log_sum, const float *qkv, int32_t length,
-                            int32_t heads, int32_t head_size, float *scratch)
+                            int32_t heads, int32_t kv_heads, int32_t head_size,
+                            float *scratch)
 {
-    for (int32_t group = 0; group < heads; group++)
-        group_backward(dqkv, dout, out, log_sum, qkv, group, length, heads, heads,
+    for (int32_t group = 0; group < kv_heads; group++)
+        group_backward(dqkv, dout, out, log_sum, qkv, group, length, heads, kv_heads,
                        head_size, scratch);
 }
 
-/* The naive twin works on one head and computes each p_ij from the start. */
+/* The naive twin works on one query head and computes each p_ij from the start. */
 typedef struct {
-    const double *qkv; /* of the head */
-    size_t width;
+    size_t query, key, value; /* in a row of qkv */
+    size_t row, out, width;   /* row of qkv; place in a row of out, and that row */
     int32_t size;
 } head_ref_t;
+
+static head_ref_t find_head_ref(int32_t h, int32_t heads, int32_t kv_heads,
+                                int32_t size)
+{
+    const size_t d = (size_t)size, group = (size_t)(h / (heads / kv_heads));
+
+    return (head_ref_t){.query = (size_t)h * d,
+                        .key = ((size_t)heads + group) * d,
+                        .value = ((size_t)heads + (size_t)kv_heads + group) * d,
+                        .row = ((size_t)heads + 2 * (size_t)kv_heads) * d,
+                        .out = (size_t)h * d,
+                        .width = (size_t)heads * d,
+                        .size = size};
+}
 
 static double dot_ref(const double *a, const double *b, int32_t n)
 {
@@ -415,75 +430,71 @@ static double dot_ref(const double *a, const double *b, int32_t n)
     return sum;
 }
 
-static const double *row_ref(const head_ref_t *head, int32_t t, int part)
+static double weight_ref(const head_ref_t *head, const double *qkv, int32_t i,
+                         int32_t j)
 {
-    return head->qkv + ((size_t)t * 3 + (size_t)part) * head->width;
-}
-
-static double weight_ref(const head_ref_t *head, int32_t i, int32_t j)
-{
-    const double *q = row_ref(head, i, 0);
+    const double *q = qkv + (size_t)i * head->row + head->query, *k = qkv + head->key;
     double scale = 1.0 / sqrt(head->size), sum = 0.0;
-    double score = dot_ref(q, row_ref(head, j, 1), head->size);
+    double score = dot_ref(q, k + (size_t)j * head->row, head->size);
 
-    for (int32_t k = 0; k <= i; k++)
-        sum += exp((dot_ref(q, row_ref(head, k, 1), head->size) - score) * scale);
+    for (int32_t t = 0; t <= i; t++)
+        sum += exp((dot_ref(q, k + (size_t)t * head->row, head->size) - score) * scale);
     return 1.0 / sum;
 }
 
 void pal_attention_forward_ref(double *out, const double *qkv, int32_t length,
-                               int32_t heads, int32_t head_size)
+                               int32_t heads, int32_t kv_heads, int32_t head_size)
 {
-    size_t width = (size_t)heads * (size_t)head_size;
-
-    memset(out, 0, (size_t)length * width * sizeof *out);
+    memset(out, 0, (size_t)length * heads * head_size * sizeof *out);
     for (int32_t h = 0; h < heads; h++) {
-        size_t at = (size_t)h * head_size;
-        head_ref_t head = {qkv + at, width, head_size};
+        const head_ref_t head = find_head_ref(h, heads, kv_heads, head_size);
 
         for (int32_t i = 0; i < length; i++)
             for (int32_t j = 0; j <= i; j++) {
-                double p = weight_ref(&head, i, j);
+                const double p = weight_ref(&head, qkv, i, j);
+                const double *v = qkv + (size_t)j * head.row + head.value;
 
                 for (int32_t d = 0; d < head_size; d++)
-                    out[(size_t)i * width + at + d] += p * row_ref(&head, j, 2)[d];
+                    out[(size_t)i * head.width + head.out + d] += p * v[d];
             }
     }
 }
 
-static void row_backward_ref(double *dqkv, const double *dout, const head_ref_t *head,
-                             int32_t i)
+static void row_backward_ref(double *dqkv, const double *dout, const double *qkv,
+                             const head_ref_t *head, int32_t i)
 {
-    size_t width = head->width;
-    double scale = 1.0 / sqrt(head->size), delta = 0.0;
+    const double *d_i = dout + (size_t)i * head->width + head->out;
+    const double scale = 1.0 / sqrt(head->size);
+    double delta = 0.0;
 
     for (int32_t j = 0; j <= i; j++)
-        delta +=
-            weight_ref(head, i, j) * dot_ref(dout, row_ref(head, j, 2), head->size);
+        delta += weight_ref(head, qkv, i, j) *
+                 dot_ref(d_i, qkv + (size_t)j * head->row + head->value, head->size);
     for (int32_t j = 0; j <= i; j++) {
-        double p = weight_ref(head, i, j);
-        double ds =
-            p * (dot_ref(dout, row_ref(head, j, 2), head->size) - delta) * scale;
+        const size_t at_i = (size_t)i * head->row, at_j = (size_t)j * head->row;
+        const double p = weight_ref(head, qkv, i, j);
+        const double dp = dot_ref(d_i, qkv + at_j + head->value, head->size);
+        const double ds = p * (dp - delta) * scale;
 
         for (int32_t d = 0; d < head->size; d++) {
-            dqkv[(size_t)i * 3 * width + d] += ds * row_ref(head, j, 1)[d];
-            dqkv[((size_t)j * 3 + 1) * width + d] += ds * row_ref(head, i, 0)[d];
-            dqkv[((size_t)j * 3 + 2) * width + d] += p * dout[d];
+            dqkv[at_i + head->query + d] += ds * qkv[at_j + head->key + d];
+            dqkv[at_j + head->key + d] += ds * qkv[at_i + head->query + d];
+            dqkv[at_j + head->value + d] += p * d_i[d];
         }
     }
 }
 
 void pal_attention_backward_ref(double *dqkv, const double *dout, const double *qkv,
-                                int32_t length, int32_t heads, int32_t head_size)
+                                int32_t length, int32_t heads, int32_t kv_heads,
+                                int32_t head_size)
 {
-    size_t width = (size_t)heads * (size_t)head_size;
+    const head_ref_t any = find_head_ref(0, heads, kv_heads, head_size);
 
-    memset(dqkv, 0, (size_t)length * 3 * width * sizeof *dqkv);
+    memset(dqkv, 0, (size_t)length * any.row * sizeof *dqkv);
     for (int32_t h = 0; h < heads; h++) {
-        size_t at = (size_t)h * head_size;
-        head_ref_t head = {qkv + at, width, head_size};
+        const head_ref_t head = find_head_ref(h, heads, kv_heads, head_size);
 
         for (int32_t i = 0; i < length; i++)
-            row_backward_ref(dqkv + at, dout + (size_t)i * width + at, &head, i);
+            row_backward_ref(dqkv, dout, qkv, &head, i);
     }
 }

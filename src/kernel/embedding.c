@@ -8,6 +8,10 @@ void pal_embedding_forward(float *x, const float *token, const float *position,
                            const int32_t *tokens, const int32_t *offsets,
                            const int32_t *stems, int32_t sequences, int32_t cols)
 {
+    if (!position) {
+        pal_rows_gather(x, token, tokens, offsets[sequences], cols);
+        return;
+    }
     for (int32_t b = 0; b < sequences; b++) {
         const int32_t stem = stems ? stems[b] : -1;
         const int32_t first = stem < 0 ? 0 : offsets[stem + 1] - offsets[stem];
@@ -40,6 +44,7 @@ void pal_embedding_forward_ref(double *x, const double *token, const double *pos
     for (int32_t b = 0; b < sequences; b++)
         for (int32_t t = offsets[b]; t < offsets[b + 1]; t++)
             for (int32_t c = 0; c < cols; c++)
-                x[(size_t)t * cols + c] = token[(size_t)tokens[t] * cols + c] +
-                                          position[(size_t)(t - offsets[b]) * cols + c];
+                x[(size_t)t * cols + c] =
+                    token[(size_t)tokens[t] * cols + c] +
+                    (position ? position[(size_t)(t - offsets[b]) * cols + c] : 0.0);
 }

@@ -9,7 +9,8 @@
 
 #include <stdint.h>
 
-/* x[t] = token[tokens[t]] + position[place of t in its sequence]. */
+/* x[t] = token[tokens[t]] + position[place of t in its sequence]; position may be NULL,
+ * then without it. */
 void pal_embedding_forward(float *x, const float *token, const float *position,
                            const int32_t *tokens, const int32_t *offsets,
                            const int32_t *stems, int32_t sequences, int32_t cols);

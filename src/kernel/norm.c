@@ -21,13 +21,14 @@ PAL_INLINE float row_variance(const float *x, float mean, int32_t n)
 }
 
 PAL_CLONES
-void pal_norm_forward(float *restrict y, float *restrict mean, float *restrict rstd,
-                      const float *restrict x, const float *restrict scale,
-                      const float *restrict shift, int32_t n, int32_t cols)
+void pal_layernorm_forward(float *restrict y, float *restrict mean,
+                           float *restrict rstd, const float *restrict x,
+                           const float *restrict scale, const float *restrict shift,
+                           double epsilon, int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, x += cols, y += cols) {
         float m = pal_lanes_sum(x, cols) / (float)cols;
-        float r = 1.0f / sqrtf(row_variance(x, m, cols) + (float)PAL_NORM_EPSILON);
+        float r = 1.0f / sqrtf(row_variance(x, m, cols) + (float)epsilon);
 
         for (int32_t c = 0; c < cols; c++)
             y[c] = scale[c] * ((x[c] - m) * r) + shift[c];
@@ -39,10 +40,10 @@ void pal_norm_forward(float *restrict y, float *restrict mean, float *restrict r
 /* With g = scale dy and h = (x - mean) rstd:
  * dx = rstd (g - mean(g) - h mean(g h)). */
 PAL_CLONES
-void pal_norm_inputs(float *restrict dx, const float *restrict dy,
-                     const float *restrict x, const float *restrict mean,
-                     const float *restrict rstd, const float *restrict scale, int32_t n,
-                     int32_t cols)
+void pal_layernorm_inputs(float *restrict dx, const float *restrict dy,
+                          const float *restrict x, const float *restrict mean,
+                          const float *restrict rstd, const float *restrict scale,
+                          int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, dx += cols, dy += cols, x += cols) {
         float sum[PAL_LANES] = {0}, dot[PAL_LANES] = {0};
@@ -66,10 +67,10 @@ void pal_norm_inputs(float *restrict dx, const float *restrict dy,
 }
 
 PAL_CLONES
-void pal_norm_weights(float *restrict dscale, float *restrict dshift,
-                      const float *restrict dy, const float *restrict x,
-                      const float *restrict mean, const float *restrict rstd, int32_t n,
-                      int32_t cols)
+void pal_layernorm_weights(float *restrict dscale, float *restrict dshift,
+                           const float *restrict dy, const float *restrict x,
+                           const float *restrict mean, const float *restrict rstd,
+                           int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, dy += cols, x += cols)
         for (int32_t c = 0; c < cols; c++) {
@@ -78,9 +79,55 @@ void pal_norm_weights(float *restrict dscale, float *restrict dshift,
         }
 }
 
-void pal_norm_forward_ref(double *y, double *mean, double *rstd, const double *x,
-                          const double *scale, const double *shift, int32_t n,
-                          int32_t cols)
+PAL_CLONES
+void pal_rmsnorm_forward(float *restrict y, float *restrict rstd,
+                         const float *restrict x, const float *restrict scale,
+                         double epsilon, int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, x += cols, y += cols) {
+        float r =
+            1.0f / sqrtf(pal_lanes_dot(x, x, cols) / (float)cols + (float)epsilon);
+
+        for (int32_t c = 0; c < cols; c++)
+            y[c] = scale[c] * (x[c] * r);
+        rstd[i] = r;
+    }
+}
+
+/* With g = scale dy and h = x rstd: dx = rstd (g - h mean(g h)). */
+PAL_CLONES
+void pal_rmsnorm_inputs(float *restrict dx, const float *restrict dy,
+                        const float *restrict x, const float *restrict rstd,
+                        const float *restrict scale, int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, dx += cols, dy += cols, x += cols) {
+        float dot[PAL_LANES] = {0}, r = rstd[i], gh;
+        int32_t c = 0;
+
+        for (; c + PAL_LANES <= cols; c += PAL_LANES)
+            for (int j = 0; j < PAL_LANES; j++)
+                dot[j] += scale[c + j] * dy[c + j] * x[c + j];
+        for (int j = 0; c < cols; c++, j++)
+            dot[j] += scale[c] * dy[c] * x[c];
+        gh = pal_lanes_total(dot) * r * r / (float)cols;
+        for (c = 0; c < cols; c++)
+            dx[c] += r * (scale[c] * dy[c] - x[c] * gh);
+    }
+}
+
+PAL_CLONES
+void pal_rmsnorm_weights(float *restrict dscale, const float *restrict dy,
+                         const float *restrict x, const float *restrict rstd, int32_t n,
+                         int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, dy += cols, x += cols)
+        for (int32_t c = 0; c < cols; c++)
+            dscale[c] += dy[c] * (x[c] * rstd[i]);
+}
+
+void pal_layernorm_forward_ref(double *y, double *mean, double *rstd, const double *x,
+                               const double *scale, const double *shift, double epsilon,
+                               int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, x += cols, y += cols) {
         double m = 0.0, variance = 0.0;
@@ -90,15 +137,15 @@ void pal_norm_forward_ref(double *y, double *mean, double *rstd, const double *x
         for (int32_t c = 0; c < cols; c++)
             variance += (x[c] - m) * (x[c] - m) / cols;
         mean[i] = m;
-        rstd[i] = 1.0 / sqrt(variance + PAL_NORM_EPSILON);
+        rstd[i] = 1.0 / sqrt(variance + epsilon);
         for (int32_t c = 0; c < cols; c++)
             y[c] = scale[c] * (x[c] - m) * rstd[i] + shift[c];
     }
 }
 
-void pal_norm_inputs_ref(double *dx, const double *dy, const double *x,
-                         const double *mean, const double *rstd, const double *scale,
-                         int32_t n, int32_t cols)
+void pal_layernorm_inputs_ref(double *dx, const double *dy, const double *x,
+                              const double *mean, const double *rstd,
+                              const double *scale, int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, dx += cols, dy += cols, x += cols) {
         double g = 0.0, gh = 0.0;
@@ -112,13 +159,50 @@ void pal_norm_inputs_ref(double *dx, const double *dy, const double *x,
     }
 }
 
-void pal_norm_weights_ref(double *dscale, double *dshift, const double *dy,
-                          const double *x, const double *mean, const double *rstd,
-                          int32_t n, int32_t cols)
+void pal_layernorm_weights_ref(double *dscale, double *dshift, const double *dy,
+                               const double *x, const double *mean, const double *rstd,
+                               int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, dy += cols, x += cols)
         for (int32_t c = 0; c < cols; c++) {
             dscale[c] += dy[c] * (x[c] - mean[i]) * rstd[i];
             dshift[c] += dy[c];
         }
+}
+
+void pal_rmsnorm_forward_ref(double *y, double *rstd, const double *x,
+                             const double *scale, double epsilon, int32_t n,
+                             int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, x += cols, y += cols) {
+        double square = 0.0;
+
+        for (int32_t c = 0; c < cols; c++)
+            square += x[c] * x[c] / cols;
+        rstd[i] = 1.0 / sqrt(square + epsilon);
+        for (int32_t c = 0; c < cols; c++)
+            y[c] = scale[c] * x[c] * rstd[i];
+    }
+}
+
+void pal_rmsnorm_inputs_ref(double *dx, const double *dy, const double *x,
+                            const double *rstd, const double *scale, int32_t n,
+                            int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, dx += cols, dy += cols, x += cols) {
+        double gh = 0.0;
+
+        for (int32_t c = 0; c < cols; c++)
+            gh += scale[c] * dy[c] * x[c] * rstd[i] / cols;
+        for (int32_t c = 0; c < cols; c++)
+            dx[c] += rstd[i] * (scale[c] * dy[c] - x[c] * rstd[i] * gh);
+    }
+}
+
+void pal_rmsnorm_weights_ref(double *dscale, const double *dy, const double *x,
+                             const double *rstd, int32_t n, int32_t cols)
+{
+    for (int32_t i = 0; i < n; i++, dy += cols, x += cols)
+        for (int32_t c = 0; c < cols; c++)
+            dscale[c] += dy[c] * x[c] * rstd[i];
 }

@@ -16,14 +16,14 @@
 typedef struct {
     float *attention_norm;                  /* (N, C) */
     float *attention_mean, *attention_rstd; /* (N) */
-    float *qkv;                             /* (N, 3C) */
+    float *qkv;                             /* (N, (H + 2K) D), turned if rotary */
     float *attended;                        /* (N, C) */
     float *log_sum;                         /* (N, H) */
     float *middle;                          /* (N, C) */
     float *mlp_norm;                        /* (N, C) */
     float *mlp_mean, *mlp_rstd;             /* (N) */
-    float *up;                              /* (N, F) before the GELU */
-    float *hidden;                          /* (N, F) after it */
+    float *gate, *up;                       /* (N, F); gate only with SwiGLU */
+    float *hidden;                          /* (N, F) gelu(up) or silu(gate) up */
     float *mlp;                             /* (N, C) */
     float *seed_mlp;                        /* (N, C) */
     int mlp_seeded;
@@ -31,6 +31,7 @@ typedef struct {
 
 struct pal_pass {
     const pal_layout_t *layout; /* borrowed */
+    float *rotary;              /* (S, D) pal_rotary_table(), owned; NULL if learned */
     pal_batch_t batch;          /* borrowed arrays; sequences = 0 before a forward */
     const pal_edit_t *edits;    /* (edit_count), borrowed */
     int32_t edit_count;
@@ -55,9 +56,10 @@ struct pal_pass {
 
     float *dresidual; /* (N, C) gradient that descends along the residual stream */
     float *narrow;    /* (N, C) */
-    float *wide;      /* (N, max(3C, F)) */
+    float *wide;      /* (N, the larger of a row of qkv and F) */
+    float *dgate;     /* (N, F); only with SwiGLU */
     float *scratch;   /* pal_attention_scratch() */
-    float *joined;    /* (S, 3C) qkv of a stem and its branch */
+    float *joined;    /* (S, (H + 2K) D) qkv of a stem and its branch */
     pal_gemm_t gemm;  /* the precision, and room for it */
 };
 

@@ -5,12 +5,13 @@
 #include "kernel/attention.h"
 #include "kernel/embedding.h"
 #include "kernel/gemm.h"
-#include "kernel/norm.h"
+#include "kernel/rotary.h"
 #include "kernel/rows.h"
 #include "model/activations.h"
+#include "model/norm.h"
 
 /* The way down. Slices lie in the buffer in the order in which the forward pass uses
- * them (the output matrix apart, which is the token embedding), so "does anything below
+ * them (an output matrix that is the token embedding apart), so "does anything below
  * still train?" is a comparison with the lowest slice that trains. */
 typedef struct {
     pal_pass_t *pass;
@@ -26,22 +27,29 @@ static int trains(const descent_t *d, int32_t slice)
     return !d->train || d->train[slice];
 }
 
-static int32_t slice_index(const descent_t *d, pal_slice_kind_t kind, int32_t layer)
+static int32_t slice_index(const descent_t *d, const pal_slice_t *slice)
 {
-    const pal_layout_t *layout = d->pass->layout;
-
-    return (int32_t)(pal_layout_slice(layout, kind, layer) - layout->slices);
+    return (int32_t)(slice - d->pass->layout->slices);
 }
 
-/* What lies just above residual stream `layer` is the next block, or the final norm. */
+/* Index of the first slice above residual stream `layer`: of the next block, or the
+ * final norm. */
+static int32_t first_above(const descent_t *d, int32_t layer)
+{
+    const pal_layout_t *layout = d->pass->layout;
+    const int last = layer == layout->shape.layers - 1;
+
+    return slice_index(d, pal_layout_slice(layout,
+                                           last ? PAL_FINAL_NORM : PAL_ATTENTION_NORM,
+                                           last ? -1 : layer + 1));
+}
+
 static int32_t lowest_wanted(const descent_t *d)
 {
     const pal_layout_t *layout = d->pass->layout;
-    const int32_t layers = layout->shape.layers, delta = pal_edits_lowest(d->pass);
-    const int32_t below = delta == layers ? layout->slice_count
-                          : delta == layers - 1
-                              ? slice_index(d, PAL_FINAL_NORM, -1) - 1
-                              : slice_index(d, PAL_ATTENTION_NORM, delta + 1) - 1;
+    const int32_t delta = pal_edits_lowest(d->pass);
+    const int32_t below =
+        delta == layout->shape.layers ? layout->slice_count : first_above(d, delta) - 1;
     int32_t slice = 0;
 
     while (slice < below && !trains(d, slice))
@@ -51,19 +59,21 @@ static int32_t lowest_wanted(const descent_t *d)
 
 /* Each step down returns whether the descent goes on below it. */
 
-/* y = x W^T + b, the bias being the slice after W: gradients of both, then dx. */
+/* y = x W^T + b: gradients of W and b, then dx. */
 static int descend_linear(const descent_t *d, pal_slice_kind_t kind, int32_t layer,
                           float *dx, const float *dy, const float *x)
 {
-    const int32_t slice = slice_index(d, kind, layer), n = d->pass->tokens;
-    const pal_slice_t *w = &d->pass->layout->slices[slice];
+    const pal_layout_t *layout = d->pass->layout;
+    const pal_slice_t *w = pal_layout_slice(layout, kind, layer);
+    const pal_slice_t *b = pal_layout_bias(layout, w);
+    const int32_t n = d->pass->tokens;
 
-    if (trains(d, slice))
+    if (trains(d, slice_index(d, w)))
         pal_gemm_weights(&d->pass->gemm, d->grad + w->offset, dy, x, n, w->cols,
                          w->rows);
-    if (trains(d, slice + 1))
-        pal_rows_sum(d->grad + w[1].offset, dy, n, w->rows);
-    if (d->lowest >= slice)
+    if (b && trains(d, slice_index(d, b)))
+        pal_rows_sum(d->grad + b->offset, dy, n, w->rows);
+    if (d->lowest >= slice_index(d, w))
         return 0;
     pal_gemm_inputs(&d->pass->gemm, dx, dy, d->weights + w->offset, n, w->cols,
                     w->rows);
@@ -75,34 +85,33 @@ static int descend_norm(const descent_t *d, pal_slice_kind_t kind, int32_t layer
                         float *dx, const float *dy, const float *x, const float *mean,
                         const float *rstd, int32_t n)
 {
-    const int32_t slice = slice_index(d, kind, layer);
-    const pal_slice_t *norm = &d->pass->layout->slices[slice];
+    const pal_shape_t *shape = &d->pass->layout->shape;
+    const pal_slice_t *slice = pal_layout_slice(d->pass->layout, kind, layer);
+    const int32_t index = slice_index(d, slice);
 
-    if (trains(d, slice)) {
-        float *grad = d->grad + norm->offset;
-
-        pal_norm_weights(grad, grad + norm->cols, dy, x, mean, rstd, n, norm->cols);
-    }
-    if (d->lowest >= slice)
+    if (trains(d, index))
+        pal_norm_weights(shape, d->grad + slice->offset, dy, x, mean, rstd, n);
+    if (d->lowest >= index)
         return 0;
-    pal_norm_inputs(dx, dy, x, mean, rstd, d->weights + norm->offset, n, norm->cols);
+    pal_norm_inputs(shape, dx, dy, x, mean, rstd, d->weights + slice->offset, n);
     return 1;
 }
 
 static int descend_head(const descent_t *d)
 {
     pal_pass_t *pass = d->pass;
-    const int32_t slice = slice_index(d, PAL_TOKEN_EMBEDDING, -1);
-    const int32_t r = pass->rows, c = pass->layout->shape.width;
-    const int32_t v = pass->layout->shape.vocab;
-    const int64_t offset = pass->layout->slices[slice].offset;
+    const pal_shape_t *shape = &pass->layout->shape;
+    const pal_slice_t *output = pal_layout_output(pass->layout);
+    const int32_t r = pass->rows, c = shape->width, v = shape->vocab;
     float *dnorm = pass->narrow, *dlast = pass->wide;
 
-    if (trains(d, slice))
-        pal_gemm_weights(&d->pass->gemm, d->grad + offset, pass->seed_logits,
+    if (trains(d, slice_index(d, output)))
+        pal_gemm_weights(&d->pass->gemm, d->grad + output->offset, pass->seed_logits,
                          pass->final_norm, r, c, v);
-    pal_gemm_inputs(&d->pass->gemm, dnorm, pass->seed_logits, d->weights + offset, r, c,
-                    v);
+    if (!shape->tied && d->lowest >= slice_index(d, output))
+        return 0;
+    pal_gemm_inputs(&pass->gemm, dnorm, pass->seed_logits, d->weights + output->offset,
+                    r, c, v);
     memset(dlast, 0, (size_t)r * (size_t)c * sizeof *dlast);
     if (!descend_norm(d, PAL_FINAL_NORM, -1, dlast, dnorm, pass->last, pass->final_mean,
                       pass->final_rstd, r))
@@ -111,66 +120,108 @@ static int descend_head(const descent_t *d)
     return 1;
 }
 
+/* From d(loss)/d(hidden) in pass->wide to that of what goes into the MLP, in
+ * pass->narrow. */
+static int descend_swiglu(const descent_t *d, int32_t layer)
+{
+    pal_pass_t *pass = d->pass;
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int64_t n = pass->tokens;
+    const pal_activations_t *block = &pass->blocks[layer];
+    float *dup = pass->wide;
+
+    pal_swiglu_backward(dup, pass->dgate, block->gate, block->up, n * shape->hidden);
+    if (!descend_linear(d, PAL_MLP_UP, layer, pass->narrow, dup, block->mlp_norm) ||
+        !descend_linear(d, PAL_MLP_GATE, layer, pass->wide, pass->dgate,
+                        block->mlp_norm))
+        return 0;
+    pal_add(pass->narrow, pass->wide, n * shape->width);
+    return 1;
+}
+
+static int descend_gelu(const descent_t *d, int32_t layer)
+{
+    pal_pass_t *pass = d->pass;
+    const pal_activations_t *block = &pass->blocks[layer];
+
+    pal_gelu_backward(pass->wide, block->up,
+                      (int64_t)pass->tokens * pass->layout->shape.hidden);
+    return descend_linear(d, PAL_MLP_UP, layer, pass->narrow, pass->wide,
+                          block->mlp_norm);
+}
+
 static int descend_mlp(const descent_t *d, int32_t layer)
 {
     pal_pass_t *pass = d->pass;
     const pal_shape_t *shape = &pass->layout->shape;
-    const int32_t n = pass->tokens, c = shape->width;
     pal_activations_t *block = &pass->blocks[layer];
     const float *dmlp = pass->dresidual;
 
     if (block->mlp_seeded) {
-        pal_add(block->seed_mlp, pass->dresidual, (int64_t)n * c);
+        pal_add(block->seed_mlp, pass->dresidual, (int64_t)pass->tokens * shape->width);
         dmlp = block->seed_mlp;
     }
-    if (!descend_linear(d, PAL_MLP_DOWN, layer, pass->wide, dmlp, block->hidden))
-        return 0;
-    pal_gelu_backward(pass->wide, block->up, (int64_t)n * shape->hidden);
-    if (!descend_linear(d, PAL_MLP_UP, layer, pass->narrow, pass->wide,
-                        block->mlp_norm))
+    if (!descend_linear(d, PAL_MLP_DOWN, layer, pass->wide, dmlp, block->hidden) ||
+        !(shape->mlp == PAL_SWIGLU ? descend_swiglu : descend_gelu)(d, layer))
         return 0;
     return descend_norm(d, PAL_MLP_NORM, layer, pass->dresidual, pass->narrow,
-                        block->middle, block->mlp_mean, block->mlp_rstd, n);
+                        block->middle, block->mlp_mean, block->mlp_rstd, pass->tokens);
+}
+
+/* d(loss)/d(qkv) of one sequence in pass->wide, from that of what it attended to in
+ * pass->narrow. */
+static void attend_backward(const pal_pass_t *pass, const pal_activations_t *block,
+                            int32_t b)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int32_t size = pal_shape_head_size(shape), row = pal_shape_qkv_size(shape);
+    const int32_t length = pass->batch.offsets[b + 1] - pass->batch.offsets[b];
+    const size_t at = (size_t)pass->batch.offsets[b], c = (size_t)shape->width;
+    float *dqkv = pass->wide + at * row;
+
+    pal_attention_backward(dqkv, pass->narrow + at * c, block->attended + at * c,
+                           block->log_sum + at * shape->heads, block->qkv + at * row,
+                           length, shape->heads, shape->kv_heads, size, pass->scratch);
+    if (shape->position == PAL_ROTARY)
+        pal_rotary_backward(dqkv, row, pass->rotary, length,
+                            shape->heads + shape->kv_heads, size);
 }
 
 static int descend_attention(const descent_t *d, int32_t layer)
 {
     pal_pass_t *pass = d->pass;
-    const pal_shape_t *shape = &pass->layout->shape;
-    const int32_t n = pass->tokens, c = shape->width, *offsets = pass->batch.offsets;
     const pal_activations_t *block = &pass->blocks[layer];
 
     if (!descend_linear(d, PAL_ATTENTION_OUT, layer, pass->narrow, pass->dresidual,
                         block->attended))
         return 0;
-    for (int32_t b = 0; b < pass->batch.sequences; b++) {
-        const size_t at = (size_t)offsets[b];
-
-        pal_attention_backward(
-            pass->wide + at * 3 * c, pass->narrow + at * c, block->attended + at * c,
-            block->log_sum + at * shape->heads, block->qkv + at * 3 * c,
-            offsets[b + 1] - offsets[b], shape->heads, c / shape->heads, pass->scratch);
-    }
+    for (int32_t b = 0; b < pass->batch.sequences; b++)
+        attend_backward(pass, block, b);
     if (!descend_linear(d, PAL_ATTENTION_QKV, layer, pass->narrow, pass->wide,
                         block->attention_norm))
         return 0;
     return descend_norm(d, PAL_ATTENTION_NORM, layer, pass->dresidual, pass->narrow,
                         pass->residual[layer], block->attention_mean,
-                        block->attention_rstd, n);
+                        block->attention_rstd, pass->tokens);
+}
+
+/* Where the rows of a slice's gradient go; NULL if there is none to compute. */
+static float *gradient_of(const descent_t *d, pal_slice_kind_t kind)
+{
+    const pal_slice_t *slice = pal_layout_slice(d->pass->layout, kind, -1);
+
+    return slice && trains(d, slice_index(d, slice)) ? d->grad + slice->offset : NULL;
 }
 
 static void descend_embedding(const descent_t *d)
 {
     const pal_pass_t *pass = d->pass;
     const pal_batch_t *batch = &pass->batch;
-    const int32_t token = slice_index(d, PAL_TOKEN_EMBEDDING, -1);
-    const int32_t position = slice_index(d, PAL_POSITION_EMBEDDING, -1);
-    const pal_slice_t *slices = pass->layout->slices;
 
-    pal_embedding_backward(
-        trains(d, token) ? d->grad + slices[token].offset : NULL,
-        trains(d, position) ? d->grad + slices[position].offset : NULL, pass->dresidual,
-        batch->tokens, batch->offsets, batch->sequences, pass->layout->shape.width);
+    pal_embedding_backward(gradient_of(d, PAL_TOKEN_EMBEDDING),
+                           gradient_of(d, PAL_POSITION_EMBEDDING), pass->dresidual,
+                           batch->tokens, batch->offsets, batch->sequences,
+                           pass->layout->shape.width);
 }
 
 /* Index of the highest residual stream that has a gradient, 0 being the embeddings; -1
@@ -200,8 +251,8 @@ static void descend(const descent_t *d, int32_t top)
         pal_edits_backward(pass, layer - 1);
         if (layer == 0)
             break;
-        if (d->lowest > slice_index(d, PAL_MLP_DOWN_BIAS, layer - 1) ||
-            !descend_mlp(d, layer - 1) || !descend_attention(d, layer - 1))
+        if (d->lowest >= first_above(d, layer - 1) || !descend_mlp(d, layer - 1) ||
+            !descend_attention(d, layer - 1))
             return;
     }
     descend_embedding(d);

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+#include "base/error.h"
+#include "model/shape.h"
+
 /* Arrays are borrowed. N = offsets[sequences] tokens in all. */
 typedef struct {
     int32_t sequences; /* B >= 1 */
@@ -21,5 +24,19 @@ typedef struct {
      * once. Forward only: a batch with stems has no backward pass. */
     const int32_t *stems;
 } pal_batch_t;
+
+/* PAL_EINVAL: empty, a sequence longer than the context, a token id outside [0, V), a
+ * weight that is negative, not finite or on a first token, a sequence that cannot be a
+ * stem; the message has the value. */
+PAL_MUST_CHECK
+int pal_batch_check(const pal_batch_t *batch, const pal_shape_t *shape,
+                    pal_error_t *err);
+
+/* Tokens of the stem that sequence b goes on from, so the position of its first token;
+ * 0 if it has none. */
+int32_t pal_batch_stem(const pal_batch_t *batch, int32_t b);
+
+/* R, how many tokens have a weight. */
+int32_t pal_batch_rows(const pal_batch_t *batch);
 
 #endif

@@ -32,9 +32,14 @@ static int fail_errno(int code, const char *path, const char *verb, pal_error_t 
 
 static json_t *shape_json(const pal_shape_t *s)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "vocab", s->vocab, "context",
-                     s->context, "width", s->width, "layers", s->layers, "heads",
-                     s->heads, "hidden", s->hidden);
+    return json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:s, s:s, s:s, s:s, s:f, s:f}",
+        "vocab", s->vocab, "context", s->context, "width", s->width, "layers",
+        s->layers, "heads", s->heads, "kv_heads", s->kv_heads, "hidden", s->hidden,
+        "tied", s->tied, "norm", pal_norm_names[s->norm], "position",
+        pal_position_names[s->position], "mlp", pal_mlp_names[s->mlp], "bias",
+        pal_bias_names[s->bias], "norm_epsilon", s->norm_epsilon, "rope_base",
+        s->rope_base);
 }
 
 /* --- Saving --- */
@@ -272,29 +277,70 @@ static int read_header(reader_t *r)
     return parse_header(r, (size_t)length);
 }
 
-/* Heads leave no trace in the tensors, so the stored shape is compared as well. */
+/* The first version stored six sizes of a GPT-2 style. */
+static void fill_style(json_t *shape)
+{
+    json_t *heads = json_object_get(shape, "heads");
+    json_t *style =
+        json_pack("{s:O*, s:b, s:s, s:s, s:s, s:s, s:f, s:f}", "kv_heads", heads,
+                  "tied", 1, "norm", "layernorm", "position", "learned", "mlp", "gelu",
+                  "bias", "all", "norm_epsilon", 1e-5, "rope_base", 0.0);
+
+    (void)json_object_update_missing(shape, style);
+    json_decref(style);
+}
+
+static int refuse_field(const reader_t *r, const char *name, const json_t *found,
+                        const json_t *expected)
+{
+    char *a = json_dumps(found, JSON_ENCODE_ANY),
+         *b = json_dumps(expected, JSON_ENCODE_ANY);
+    int rc = PAL_REJECT(r->err, "%s: its shape has %.40s %.60s; expected %s", r->path,
+                        name, a ? a : "missing", b ? b : "none");
+
+    free(a);
+    free(b);
+    return rc;
+}
+
+/* Heads and more leave no trace in the tensors, so the stored shape is compared as
+ * well. */
+static int compare_shapes(const reader_t *r, json_t *stored, json_t *expected)
+{
+    const char *name;
+    json_t *value;
+
+    if (!json_is_object(stored))
+        return PAL_REJECT(r->err, "%s: its shape is not a JSON object", r->path);
+    if (!expected)
+        return PAL_FAIL(r->err, PAL_ENOMEM, "%s: no memory for a shape", r->path);
+    fill_style(stored);
+    json_object_foreach (expected, name, value)
+        if (!json_equal(json_object_get(stored, name), value))
+            return refuse_field(r, name, json_object_get(stored, name), value);
+    json_object_foreach (stored, name, value)
+        if (!json_object_get(expected, name))
+            return refuse_field(r, name, value, NULL);
+    return PAL_OK;
+}
+
 static int check_metadata(const reader_t *r, const pal_shape_t *shape, const char *note)
 {
     const json_t *metadata = json_object_get(r->header, "__metadata__");
     const char *text = json_string_value(json_object_get(metadata, "shape"));
     const char *found = json_string_value(json_object_get(metadata, "note"));
     json_t *stored, *expected;
-    int equal;
+    int rc;
 
     if (!text)
         return PAL_REJECT(r->err, "%s: its metadata have no shape", r->path);
     stored = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     expected = shape_json(shape);
-    equal = json_equal(stored, expected);
+    rc = compare_shapes(r, stored, expected);
     json_decref(stored);
     json_decref(expected);
-    if (!equal)
-        return PAL_REJECT(
-            r->err,
-            "%s: its shape is %.150s; expected vocab %d, context %d, width "
-            "%d, layers %d, heads %d, hidden %d",
-            r->path, text, (int)shape->vocab, (int)shape->context, (int)shape->width,
-            (int)shape->layers, (int)shape->heads, (int)shape->hidden);
+    if (rc != PAL_OK)
+        return rc;
     if (note && (!found || strcmp(note, found) != 0))
         return PAL_REJECT(r->err, "%s: its note is '%.100s'; expected '%.100s'",
                           r->path, found ? found : "", note);
@@ -363,13 +409,10 @@ static int refuse_extra(const reader_t *r, const pal_layout_t *layout)
 
     if (json_object_size(r->header) == (size_t)layout->slice_count + 1)
         return PAL_OK;
-    json_object_foreach(
-        r->header, name,
-        value) if (strcmp(name, "__metadata__") != 0 &&
-                   !is_slice(layout, name)) return PAL_REJECT(r->err,
-                                                              "%s: tensor '%.60s' is "
-                                                              "not one of this model's",
-                                                              r->path, name);
+    json_object_foreach (r->header, name, value)
+        if (strcmp(name, "__metadata__") != 0 && !is_slice(layout, name))
+            return PAL_REJECT(r->err, "%s: tensor '%.60s' is not one of this model's",
+                              r->path, name);
     return PAL_OK;
 }
 

@@ -7,8 +7,6 @@
 
 #include "base/rng.h"
 
-enum { BLOCK_SLICES = PAL_FINAL_NORM - PAL_ATTENTION_NORM };
-
 static const char *const slice_name[PAL_SLICE_KINDS] = {
     [PAL_TOKEN_EMBEDDING] = "token_embedding",
     [PAL_POSITION_EMBEDDING] = "position_embedding",
@@ -18,67 +16,78 @@ static const char *const slice_name[PAL_SLICE_KINDS] = {
     [PAL_ATTENTION_OUT] = "attention.out",
     [PAL_ATTENTION_OUT_BIAS] = "attention.out_bias",
     [PAL_MLP_NORM] = "mlp.norm",
+    [PAL_MLP_GATE] = "mlp.gate",
+    [PAL_MLP_GATE_BIAS] = "mlp.gate_bias",
     [PAL_MLP_UP] = "mlp.up",
     [PAL_MLP_UP_BIAS] = "mlp.up_bias",
     [PAL_MLP_DOWN] = "mlp.down",
     [PAL_MLP_DOWN_BIAS] = "mlp.down_bias",
     [PAL_FINAL_NORM] = "final_norm",
+    [PAL_OUTPUT] = "output",
 };
 
-static int check_shape(const pal_shape_t *s, pal_error_t *err)
-{
-    const struct {
-        const char *name;
-        int32_t value;
-    } sizes[] = {
-        {"vocab", s->vocab},   {"context", s->context}, {"width", s->width},
-        {"layers", s->layers}, {"heads", s->heads},     {"hidden", s->hidden},
-    };
-    double c = s->width, count;
+typedef struct {
+    int64_t rows, cols;
+} size_2d_t;
 
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i].value < 1)
-            return PAL_REJECT(err, "model: %s is %d; it must be at least 1",
-                              sizes[i].name, (int)sizes[i].value);
-    if (s->width % s->heads != 0)
-        return PAL_REJECT(err, "model: width %d is not a multiple of heads %d",
-                          (int)s->width, (int)s->heads);
-    count = c * ((double)s->vocab + s->context + 2.0) +
-            s->layers * (4.0 * c * c + 2.0 * c * s->hidden + 9.0 * c + s->hidden);
+/* rows = 0: the shape has no such slice. Wide enough for sizes that are too large. */
+static size_2d_t slice_size(const pal_shape_t *s, pal_slice_kind_t kind)
+{
+    const int64_t c = s->width, f = s->hidden;
+    const int64_t qkv = c + 2 * (c / s->heads) * s->kv_heads;
+    const int64_t norm = s->norm == PAL_LAYERNORM ? 2 : 1;
+    const int64_t qkv_bias = s->bias != PAL_BIAS_NONE, bias = s->bias == PAL_BIAS_ALL;
+    const int64_t gate = s->mlp == PAL_SWIGLU;
+    const size_2d_t sizes[PAL_SLICE_KINDS] = {
+        [PAL_TOKEN_EMBEDDING] = {s->vocab, c},
+        [PAL_POSITION_EMBEDDING] = {s->position == PAL_LEARNED ? s->context : 0, c},
+        [PAL_ATTENTION_NORM] = {norm, c},
+        [PAL_ATTENTION_QKV] = {qkv, c},
+        [PAL_ATTENTION_QKV_BIAS] = {qkv_bias, qkv},
+        [PAL_ATTENTION_OUT] = {c, c},
+        [PAL_ATTENTION_OUT_BIAS] = {bias, c},
+        [PAL_MLP_NORM] = {norm, c},
+        [PAL_MLP_GATE] = {gate * f, c},
+        [PAL_MLP_GATE_BIAS] = {gate * bias, f},
+        [PAL_MLP_UP] = {f, c},
+        [PAL_MLP_UP_BIAS] = {bias, f},
+        [PAL_MLP_DOWN] = {c, f},
+        [PAL_MLP_DOWN_BIAS] = {bias, c},
+        [PAL_FINAL_NORM] = {norm, c},
+        [PAL_OUTPUT] = {s->tied ? 0 : s->vocab, c},
+    };
+
+    return sizes[kind];
+}
+
+static int in_block(pal_slice_kind_t kind)
+{
+    return kind >= PAL_ATTENTION_NORM && kind < PAL_FINAL_NORM;
+}
+
+static int check_count(const pal_shape_t *shape, pal_error_t *err)
+{
+    double count = 0;
+
+    for (int kind = 0; kind < PAL_SLICE_KINDS; kind++) {
+        const size_2d_t size = slice_size(shape, (pal_slice_kind_t)kind);
+
+        count += (double)size.rows * (double)size.cols *
+                 (in_block((pal_slice_kind_t)kind) ? shape->layers : 1);
+    }
     if (count >= 0x1p31)
         return PAL_REJECT(err, "model: %.0f weights; at most 2^31 - 1 are possible",
                           count);
     return PAL_OK;
 }
 
-static void slice_size(const pal_shape_t *s, pal_slice_kind_t kind, int32_t *rows,
-                       int32_t *cols)
-{
-    const int32_t c = s->width;
-    const int32_t size[PAL_SLICE_KINDS][2] = {
-        [PAL_TOKEN_EMBEDDING] = {s->vocab, c},
-        [PAL_POSITION_EMBEDDING] = {s->context, c},
-        [PAL_ATTENTION_NORM] = {2, c},
-        [PAL_ATTENTION_QKV] = {3 * c, c},
-        [PAL_ATTENTION_QKV_BIAS] = {1, 3 * c},
-        [PAL_ATTENTION_OUT] = {c, c},
-        [PAL_ATTENTION_OUT_BIAS] = {1, c},
-        [PAL_MLP_NORM] = {2, c},
-        [PAL_MLP_UP] = {s->hidden, c},
-        [PAL_MLP_UP_BIAS] = {1, s->hidden},
-        [PAL_MLP_DOWN] = {c, s->hidden},
-        [PAL_MLP_DOWN_BIAS] = {1, c},
-        [PAL_FINAL_NORM] = {2, c},
-    };
-
-    *rows = size[kind][0];
-    *cols = size[kind][1];
-}
-
 static void add_slice(pal_layout_t *layout, pal_slice_kind_t kind, int32_t layer)
 {
-    pal_slice_t *slice = &layout->slices[layout->slice_count++];
+    const size_2d_t size = slice_size(&layout->shape, kind);
+    pal_slice_t *slice = &layout->slices[layout->slice_count];
 
+    if (size.rows == 0)
+        return;
     if (layer < 0)
         snprintf(slice->name, sizeof slice->name, "%s", slice_name[kind]);
     else
@@ -86,35 +95,50 @@ static void add_slice(pal_layout_t *layout, pal_slice_kind_t kind, int32_t layer
                  slice_name[kind]);
     slice->kind = kind;
     slice->layer = layer;
-    slice_size(&layout->shape, kind, &slice->rows, &slice->cols);
+    slice->rows = (int32_t)size.rows;
+    slice->cols = (int32_t)size.cols;
     slice->offset = layout->count;
-    slice->size = (int64_t)slice->rows * slice->cols;
+    slice->size = size.rows * size.cols;
+    if (layout->first[kind] < 0)
+        layout->first[kind] = layout->slice_count;
+    layout->block_slices += layer == 0;
     layout->count += slice->size;
+    layout->slice_count++;
+}
+
+static void add_slices(pal_layout_t *layout)
+{
+    for (int kind = 0; kind < PAL_SLICE_KINDS; kind++)
+        layout->first[kind] = -1;
+    for (int kind = 0; kind < PAL_ATTENTION_NORM; kind++)
+        add_slice(layout, (pal_slice_kind_t)kind, -1);
+    for (int32_t layer = 0; layer < layout->shape.layers; layer++)
+        for (int kind = PAL_ATTENTION_NORM; kind < PAL_FINAL_NORM; kind++)
+            add_slice(layout, (pal_slice_kind_t)kind, layer);
+    for (int kind = PAL_FINAL_NORM; kind < PAL_SLICE_KINDS; kind++)
+        add_slice(layout, (pal_slice_kind_t)kind, -1);
 }
 
 int pal_layout_create(const pal_shape_t *shape, pal_layout_t **out, pal_error_t *err)
 {
     pal_layout_t *layout;
-    size_t slices;
-    int rc = check_shape(shape, err);
+    size_t most;
+    int rc = pal_shape_check(shape, err);
 
+    if (rc == PAL_OK)
+        rc = check_count(shape, err);
     if (rc != PAL_OK)
         return rc;
-    slices = PAL_SLICE_KINDS + (size_t)BLOCK_SLICES * ((size_t)shape->layers - 1);
+    most = PAL_SLICE_KINDS * (size_t)shape->layers;
     layout = calloc(1, sizeof *layout);
     if (layout)
-        layout->slices = calloc(slices, sizeof *layout->slices);
+        layout->slices = calloc(most, sizeof *layout->slices);
     if (!layout || !layout->slices) {
         pal_layout_destroy(layout);
-        return PAL_FAIL(err, PAL_ENOMEM, "no memory for a table of %zu slices", slices);
+        return PAL_FAIL(err, PAL_ENOMEM, "no memory for a table of %zu slices", most);
     }
     layout->shape = *shape;
-    add_slice(layout, PAL_TOKEN_EMBEDDING, -1);
-    add_slice(layout, PAL_POSITION_EMBEDDING, -1);
-    for (int32_t layer = 0; layer < shape->layers; layer++)
-        for (int kind = PAL_ATTENTION_NORM; kind < PAL_FINAL_NORM; kind++)
-            add_slice(layout, (pal_slice_kind_t)kind, layer);
-    add_slice(layout, PAL_FINAL_NORM, -1);
+    add_slices(layout);
     *out = layout;
     return PAL_OK;
 }
@@ -130,11 +154,11 @@ void pal_layout_destroy(pal_layout_t *layout)
 const pal_slice_t *pal_layout_slice(const pal_layout_t *layout, pal_slice_kind_t kind,
                                     int32_t layer)
 {
-    if (kind < PAL_ATTENTION_NORM)
-        return &layout->slices[kind];
-    if (kind == PAL_FINAL_NORM)
-        return &layout->slices[layout->slice_count - 1];
-    return &layout->slices[kind + layer * BLOCK_SLICES];
+    const int32_t first = layout->first[kind];
+
+    if (first < 0)
+        return NULL;
+    return &layout->slices[layer < 0 ? first : first + layer * layout->block_slices];
 }
 
 int pal_layout_buffer(const pal_layout_t *layout, const char *name, float **out,
@@ -149,6 +173,19 @@ int pal_layout_buffer(const pal_layout_t *layout, const char *name, float **out,
     return PAL_OK;
 }
 
+const pal_slice_t *pal_layout_bias(const pal_layout_t *layout,
+                                   const pal_slice_t *matrix)
+{
+    return pal_layout_slice(layout, (pal_slice_kind_t)(matrix->kind + 1),
+                            matrix->layer);
+}
+
+const pal_slice_t *pal_layout_output(const pal_layout_t *layout)
+{
+    return pal_layout_slice(layout,
+                            layout->shape.tied ? PAL_TOKEN_EMBEDDING : PAL_OUTPUT, -1);
+}
+
 int pal_slice_is_matrix(pal_slice_kind_t kind)
 {
     switch (kind) {
@@ -156,8 +193,10 @@ int pal_slice_is_matrix(pal_slice_kind_t kind)
     case PAL_POSITION_EMBEDDING:
     case PAL_ATTENTION_QKV:
     case PAL_ATTENTION_OUT:
+    case PAL_MLP_GATE:
     case PAL_MLP_UP:
     case PAL_MLP_DOWN:
+    case PAL_OUTPUT:
         return 1;
     default:
         return 0;
@@ -189,58 +228,4 @@ void pal_layout_init(const pal_layout_t *layout, pal_key_t key, float *weights)
             for (int32_t j = 0; j < slice->cols; j++)
                 w[j] = 1.0f;
     }
-}
-
-double pal_layout_flops(const pal_layout_t *layout, double length, int with_logits)
-{
-    const pal_shape_t *s = &layout->shape;
-    double c = s->width;
-    double matrices = 2.0 * (4.0 * c * c + 2.0 * c * s->hidden);
-    double attention =
-        2.0 * c * (length + 1.0); /* scores and values, half of a square */
-
-    return s->layers * (matrices + attention) +
-           (with_logits ? 2.0 * c * s->vocab : 0.0);
-}
-
-static const struct {
-    const char *name;
-    int32_t width, layers, heads;
-} presets[] = {
-    {"nano", 64, 2, 4},
-    {"micro", 128, 4, 4},
-    {"small", 256, 6, 8},
-    {"medium", 512, 8, 8},
-};
-
-enum { PRESETS = sizeof presets / sizeof *presets };
-
-int pal_preset_count(void)
-{
-    return PRESETS;
-}
-
-const char *pal_preset_name(int i)
-{
-    return presets[i].name;
-}
-
-int pal_preset_find(const char *name, pal_shape_t *shape, pal_error_t *err)
-{
-    char names[128] = "";
-    int used = 0;
-
-    for (int i = 0; i < PRESETS; i++) {
-        if (strcmp(presets[i].name, name) == 0) {
-            shape->width = presets[i].width;
-            shape->layers = presets[i].layers;
-            shape->heads = presets[i].heads;
-            shape->hidden = 4 * presets[i].width;
-            return PAL_OK;
-        }
-        used += snprintf(names + used, sizeof names - (size_t)used, "%s%s",
-                         i ? ", " : "", presets[i].name);
-    }
-    pal_fail_(err, PAL_ENOENT, 0, 0, "no model size '%s'; there are %s", name, names);
-    return PAL_ENOENT;
 }

@@ -6,8 +6,8 @@
 
 #include "kernel/cross_entropy.h"
 #include "kernel/gemm.h"
-#include "kernel/norm.h"
 #include "kernel/rows.h"
+#include "model/norm.h"
 
 struct pal_lens {
     const pal_layout_t *layout; /* borrowed */
@@ -67,14 +67,13 @@ const float *pal_lens_logits(pal_lens_t *lens, const pal_pass_t *pass,
     const int32_t v = lens->layout->shape.vocab;
     const float *norm =
         weights + pal_layout_slice(lens->layout, PAL_FINAL_NORM, -1)->offset;
-    const float *output =
-        weights + pal_layout_slice(lens->layout, PAL_TOKEN_EMBEDDING, -1)->offset;
+    const float *output = weights + pal_layout_output(lens->layout)->offset;
 
     assert(r <= lens->capacity);
     pal_rows_gather(lens->stream, pal_pass_residual(pass, layer),
                     pal_pass_positions(pass), r, c);
-    pal_norm_forward(lens->normed, lens->mean, lens->rstd, lens->stream, norm, norm + c,
-                     r, c);
+    pal_norm_forward(&lens->layout->shape, lens->normed, lens->mean, lens->rstd,
+                     lens->stream, norm, r);
     memset(lens->logits, 0, (size_t)r * (size_t)v * sizeof *lens->logits);
     pal_gemm_forward(pal_pass_gemm(pass), lens->logits, lens->normed, output, r, c, v);
     return lens->logits;
@@ -95,7 +94,7 @@ static void descend(pal_lens_t *lens, pal_pass_t *pass, const float *weights,
 {
     const pal_layout_t *layout = lens->layout;
     const pal_slice_t *norm = pal_layout_slice(layout, PAL_FINAL_NORM, -1);
-    const pal_slice_t *output = pal_layout_slice(layout, PAL_TOKEN_EMBEDDING, -1);
+    const pal_slice_t *output = pal_layout_output(layout);
     const int32_t r = pal_pass_rows(pass), c = layout->shape.width;
     float *doutput = grad_of(output, layout, train, grad);
     float *dnorm = grad_of(norm, layout, train, grad);
@@ -107,11 +106,11 @@ static void descend(pal_lens_t *lens, pal_pass_t *pass, const float *weights,
     pal_gemm_inputs(pal_pass_gemm(pass), lens->dnormed, lens->dlogits,
                     weights + output->offset, r, c, output->rows);
     if (dnorm)
-        pal_norm_weights(dnorm, dnorm + c, lens->dnormed, lens->stream, lens->mean,
-                         lens->rstd, r, c);
+        pal_norm_weights(&layout->shape, dnorm, lens->dnormed, lens->stream, lens->mean,
+                         lens->rstd, r);
     memset(dstream, 0, (size_t)r * (size_t)c * sizeof *dstream);
-    pal_norm_inputs(dstream, lens->dnormed, lens->stream, lens->mean, lens->rstd,
-                    weights + norm->offset, r, c);
+    pal_norm_inputs(&layout->shape, dstream, lens->dnormed, lens->stream, lens->mean,
+                    lens->rstd, weights + norm->offset, r);
     pal_rows_scatter(pal_pass_seed_residual(pass, layer), dstream,
                      pal_pass_positions(pass), r, c);
 }

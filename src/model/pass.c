@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/attention.h"
+#include "kernel/rotary.h"
 #include "model/activations.h"
 
 enum { CACHE_LINE = 64, LINE_FLOATS = CACHE_LINE / sizeof(float) };
@@ -34,13 +35,15 @@ static void cut_block(pal_activations_t *block, cutter_t *cutter, size_t n,
     block->attention_norm = cut(cutter, n, c);
     block->attention_mean = cut(cutter, n, 1);
     block->attention_rstd = cut(cutter, n, 1);
-    block->qkv = cut(cutter, n, 3 * c);
+    block->qkv = cut(cutter, n, (size_t)pal_shape_qkv_size(shape));
     block->attended = cut(cutter, n, c);
     block->log_sum = cut(cutter, n, (size_t)shape->heads);
     block->middle = cut(cutter, n, c);
     block->mlp_norm = cut(cutter, n, c);
     block->mlp_mean = cut(cutter, n, 1);
     block->mlp_rstd = cut(cutter, n, 1);
+    if (shape->mlp == PAL_SWIGLU)
+        block->gate = cut(cutter, n, f);
     block->up = cut(cutter, n, f);
     block->hidden = cut(cutter, n, f);
     block->mlp = cut(cutter, n, c);
@@ -53,15 +56,41 @@ static size_t larger(size_t a, size_t b)
 }
 
 /* Room for the products of every layer of the model. */
-static size_t product_room(const pal_pass_t *pass, int32_t n, int32_t r)
+static size_t product_room(pal_precision_t precision, const pal_shape_t *shape,
+                           size_t n, size_t r)
 {
-    const pal_shape_t *shape = &pass->layout->shape;
-    const pal_precision_t precision = pass->gemm.precision;
-    const int32_t c = shape->width, f = shape->hidden;
+    const int32_t c = shape->width, tokens = (int32_t)n;
 
-    return larger(larger(pal_gemm_room(precision, n, c, 3 * c),
-                         pal_gemm_room(precision, n, c, f)),
-                  pal_gemm_room(precision, r, c, shape->vocab));
+    return larger(larger(pal_gemm_room(precision, tokens, c, pal_shape_qkv_size(shape)),
+                         pal_gemm_room(precision, tokens, c, shape->hidden)),
+                  pal_gemm_room(precision, (int32_t)r, c, shape->vocab));
+}
+
+/* What does not belong to a block. */
+static void cut_rest(pal_pass_t *pass, cutter_t *cutter, size_t n, size_t r,
+                     const pal_shape_t *shape)
+{
+    const size_t c = (size_t)shape->width, f = (size_t)shape->hidden;
+    const size_t v = (size_t)shape->vocab, qkv = (size_t)pal_shape_qkv_size(shape);
+
+    pass->positions = (int32_t *)cut(cutter, r, 1);
+    pass->targets = (int32_t *)cut(cutter, r, 1);
+    pass->last = cut(cutter, r, c);
+    pass->final_norm = cut(cutter, r, c);
+    pass->final_mean = cut(cutter, r, 1);
+    pass->final_rstd = cut(cutter, r, 1);
+    pass->logits = cut(cutter, r, v);
+    pass->seed_logits = cut(cutter, r, v);
+    pass->logit_row = cut(cutter, v, 1);
+    pass->dresidual = cut(cutter, n, c);
+    pass->narrow = cut(cutter, n, c);
+    pass->wide = cut(cutter, n, larger(qkv, f));
+    if (shape->mlp == PAL_SWIGLU)
+        pass->dgate = cut(cutter, n, f);
+    pass->scratch = cut(
+        cutter, pal_attention_scratch(shape->context, pal_shape_head_size(shape)), 1);
+    pass->joined = cut(cutter, (size_t)shape->context, qkv);
+    pass->gemm.room = cut(cutter, product_room(pass->gemm.precision, shape, n, r), 1);
 }
 
 /* Point all arrays into base, for n tokens and r rows with logits; returns the floats
@@ -69,8 +98,7 @@ static size_t product_room(const pal_pass_t *pass, int32_t n, int32_t r)
 static size_t cut_all(pal_pass_t *pass, float *base, size_t n, size_t r)
 {
     const pal_shape_t *shape = &pass->layout->shape;
-    const size_t c = (size_t)shape->width, f = (size_t)shape->hidden;
-    const size_t v = (size_t)shape->vocab;
+    const size_t c = (size_t)shape->width;
     cutter_t cutter = {base, 0};
 
     for (int32_t l = 0; l < shape->layers; l++)
@@ -79,23 +107,38 @@ static size_t cut_all(pal_pass_t *pass, float *base, size_t n, size_t r)
         pass->residual[l] = cut(&cutter, n, c);
         pass->seed_residual[l] = cut(&cutter, n, c);
     }
-    pass->positions = (int32_t *)cut(&cutter, r, 1);
-    pass->targets = (int32_t *)cut(&cutter, r, 1);
-    pass->last = cut(&cutter, r, c);
-    pass->final_norm = cut(&cutter, r, c);
-    pass->final_mean = cut(&cutter, r, 1);
-    pass->final_rstd = cut(&cutter, r, 1);
-    pass->logits = cut(&cutter, r, v);
-    pass->seed_logits = cut(&cutter, r, v);
-    pass->logit_row = cut(&cutter, v, 1);
-    pass->dresidual = cut(&cutter, n, c);
-    pass->narrow = cut(&cutter, n, c);
-    pass->wide = cut(&cutter, n, 3 * c > f ? 3 * c : f);
-    pass->scratch = cut(
-        &cutter, pal_attention_scratch(shape->context, shape->width / shape->heads), 1);
-    pass->joined = cut(&cutter, (size_t)shape->context, 3 * c);
-    pass->gemm.room = cut(&cutter, product_room(pass, (int32_t)n, (int32_t)r), 1);
+    cut_rest(pass, &cutter, n, r, shape);
     return cutter.used;
+}
+
+double pal_pass_bytes(const pal_shape_t *shape, pal_precision_t precision,
+                      int64_t tokens, int64_t rows)
+{
+    const size_t n = (size_t)tokens, c = (size_t)shape->width;
+    cutter_t block = {0}, stream = {0}, rest = {0};
+    pal_activations_t unused_block;
+    pal_pass_t unused = {.gemm.precision = precision};
+
+    cut_block(&unused_block, &block, n, shape);
+    (void)cut(&stream, n, c);
+    cut_rest(&unused, &rest, n, (size_t)rows, shape);
+    return ((double)block.used * shape->layers +
+            (double)stream.used * 2 * (shape->layers + 1) + (double)rest.used) *
+           sizeof(float);
+}
+
+/* The table is the same for every pass of a layout; it is small. */
+static int make_rotary(pal_pass_t *pass)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int32_t size = pal_shape_head_size(shape);
+
+    if (shape->position != PAL_ROTARY)
+        return 1;
+    pass->rotary = calloc((size_t)shape->context * size, sizeof *pass->rotary);
+    if (pass->rotary)
+        pal_rotary_table(pass->rotary, shape->context, size, shape->rope_base);
+    return pass->rotary != NULL;
 }
 
 int pal_pass_create(const pal_layout_t *layout, pal_pass_t **out, pal_error_t *err)
@@ -111,7 +154,7 @@ int pal_pass_create(const pal_layout_t *layout, pal_pass_t **out, pal_error_t *e
     pass->seed_residual = calloc(layers + 1, sizeof *pass->seed_residual);
     pass->residual_seeded = calloc(layers + 1, sizeof *pass->residual_seeded);
     if (!pass->blocks || !pass->residual || !pass->seed_residual ||
-        !pass->residual_seeded) {
+        !pass->residual_seeded || !make_rotary(pass)) {
         pal_pass_destroy(pass);
         return PAL_FAIL(err, PAL_ENOMEM, "no memory for a pass of %zu layers", layers);
     }
@@ -124,6 +167,7 @@ void pal_pass_destroy(pal_pass_t *pass)
     if (!pass)
         return;
     free(pass->memory);
+    free(pass->rotary);
     free(pass->blocks);
     free(pass->residual);
     free(pass->seed_residual);

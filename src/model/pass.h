@@ -45,14 +45,17 @@ PAL_MUST_CHECK
 int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,
                      pal_error_t *err);
 
+/* Bytes of the activations of a pass that is reserved so. */
+double pal_pass_bytes(const pal_shape_t *shape, pal_precision_t precision,
+                      int64_t tokens, int64_t rows);
+
 /* Run the blocks 0 .. upto-1 and, with PAL_ALL_LAYERS, also the final norm and the
  * logits of the rows that predict something. Clears all seeds. The batch is borrowed
  * until the next forward.
  *
- * PAL_EINVAL: an empty batch, a sequence longer than the context, a token id outside
- * [0, V), a weight that is negative or on a first token: the message has the value.
- * PAL_ENOMEM: the batch is larger than what is reserved, and there is no memory to
- * reserve as much. On failure the pass is as it was. */
+ * PAL_EINVAL: upto beyond the blocks, and what pal_batch_check() refuses. PAL_ENOMEM:
+ * the batch is larger than what is reserved, and there is no memory to reserve as much.
+ * On failure the pass is as it was. */
 PAL_MUST_CHECK
 int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch,
                 int32_t upto, pal_error_t *err);

@@ -9,17 +9,19 @@
 #include "kernel/embedding.h"
 #include "kernel/gemm.h"
 #include "kernel/norm.h"
+#include "kernel/rotary.h"
 
 int pal_reference_create(const pal_layout_t *layout, int32_t tokens,
                          pal_reference_t *reference, pal_error_t *err)
 {
     const pal_shape_t *s = &layout->shape;
     const size_t n = (size_t)tokens, c = (size_t)s->width, layers = (size_t)s->layers;
+    const size_t qkv = (size_t)pal_shape_qkv_size(s), f = (size_t)s->hidden;
     pal_reference_t made = {
         .residual = calloc((layers + 1) * n * c, sizeof(double)),
         .mlp = calloc(layers * n * c, sizeof(double)),
         .logits = calloc(n * (size_t)s->vocab, sizeof(double)),
-        .scratch = calloc(n * (5 * c + 2 * (size_t)s->hidden + 2), sizeof(double)),
+        .scratch = calloc(n * (2 * c + qkv + 3 * f + 2), sizeof(double)),
         .tokens = tokens,
     };
 
@@ -41,22 +43,17 @@ void pal_reference_destroy(pal_reference_t *reference)
     memset(reference, 0, sizeof *reference);
 }
 
-static const double *slice(const pal_layout_t *layout, const double *weights,
-                           pal_slice_kind_t kind, int32_t layer)
-{
-    return weights + pal_layout_slice(layout, kind, layer)->offset;
-}
-
-/* y = x W^T + b, W and b being neighbours. */
+/* y = x W^T, + b if there is one. */
 static void linear(double *y, const double *x, const pal_layout_t *layout,
                    const double *weights, pal_slice_kind_t kind, int32_t layer,
                    int32_t n)
 {
     const pal_slice_t *w = pal_layout_slice(layout, kind, layer);
+    const pal_slice_t *b = pal_layout_bias(layout, w);
 
     for (int32_t t = 0; t < n; t++)
-        memcpy(y + (size_t)t * w->rows, weights + w[1].offset,
-               (size_t)w->rows * sizeof *y);
+        for (int32_t i = 0; i < w->rows; i++)
+            y[(size_t)t * w->rows + i] = b ? weights[b->offset + i] : 0.0;
     pal_gemm_forward_ref(y, x, weights + w->offset, n, w->cols, w->rows);
 }
 
@@ -64,10 +61,15 @@ static void norm(double *y, double *statistics, const double *x,
                  const pal_layout_t *layout, const double *weights,
                  pal_slice_kind_t kind, int32_t layer, int32_t n)
 {
-    const double *w = slice(layout, weights, kind, layer);
+    const double *scale = weights + pal_layout_slice(layout, kind, layer)->offset;
+    const double epsilon = layout->shape.norm_epsilon;
     const int32_t c = layout->shape.width;
 
-    pal_norm_forward_ref(y, statistics, statistics + n, x, w, w + c, n, c);
+    if (layout->shape.norm == PAL_RMSNORM)
+        pal_rmsnorm_forward_ref(y, statistics, x, scale, epsilon, n, c);
+    else
+        pal_layernorm_forward_ref(y, statistics, statistics + n, x, scale, scale + c,
+                                  epsilon, n, c);
 }
 
 static void add(double *y, const double *x, size_t n)
@@ -76,30 +78,49 @@ static void add(double *y, const double *x, size_t n)
         y[i] += x[i];
 }
 
+static void attention(double *attended, double *qkv, const pal_shape_t *s,
+                      const pal_batch_t *batch)
+{
+    const int32_t size = pal_shape_head_size(s), row = pal_shape_qkv_size(s);
+
+    for (int32_t b = 0; b < batch->sequences; b++) {
+        const int32_t start = batch->offsets[b], n = batch->offsets[b + 1] - start;
+        double *own = qkv + (size_t)start * row;
+
+        if (s->position == PAL_ROTARY)
+            pal_rotary_forward_ref(own, row, 0, s->rope_base, n, s->heads + s->kv_heads,
+                                   size);
+        pal_attention_forward_ref(attended + (size_t)start * s->width, own, n, s->heads,
+                                  s->kv_heads, size);
+    }
+}
+
 static void block_forward(pal_reference_t *r, const pal_layout_t *layout,
                           const double *weights, const pal_batch_t *batch,
                           int32_t layer)
 {
     const pal_shape_t *s = &layout->shape;
-    const int32_t n = r->tokens, c = s->width, f = s->hidden, *at = batch->offsets;
-    const size_t size = (size_t)n * (size_t)c;
+    const int32_t n = r->tokens;
+    const size_t size = (size_t)n * (size_t)s->width, wide = (size_t)n * s->hidden;
     double *in = r->residual + (size_t)layer * size, *out = in + size;
     double *mlp = r->mlp + (size_t)layer * size;
-    double *normed = r->scratch, *qkv = normed + size, *attended = qkv + 3 * size;
-    double *up = attended + size, *hidden = up + (size_t)n * f;
-    double *statistics = hidden + (size_t)n * f;
+    double *normed = r->scratch, *attended = normed + size;
+    double *gate = attended + size, *up = gate + wide, *hidden = up + wide;
+    double *statistics = hidden + wide, *qkv = statistics + 2 * (size_t)n;
 
     norm(normed, statistics, in, layout, weights, PAL_ATTENTION_NORM, layer, n);
     linear(qkv, normed, layout, weights, PAL_ATTENTION_QKV, layer, n);
-    for (int32_t b = 0; b < batch->sequences; b++)
-        pal_attention_forward_ref(attended + (size_t)at[b] * c,
-                                  qkv + (size_t)at[b] * 3 * c, at[b + 1] - at[b],
-                                  s->heads, c / s->heads);
+    attention(attended, qkv, s, batch);
     linear(out, attended, layout, weights, PAL_ATTENTION_OUT, layer, n);
     add(out, in, size);
     norm(normed, statistics, out, layout, weights, PAL_MLP_NORM, layer, n);
     linear(up, normed, layout, weights, PAL_MLP_UP, layer, n);
-    pal_gelu_forward_ref(hidden, up, (int64_t)n * f);
+    if (s->mlp == PAL_SWIGLU) {
+        linear(gate, normed, layout, weights, PAL_MLP_GATE, layer, n);
+        pal_swiglu_forward_ref(hidden, gate, up, (int64_t)wide);
+    } else {
+        pal_gelu_forward_ref(hidden, up, (int64_t)wide);
+    }
     linear(mlp, hidden, layout, weights, PAL_MLP_DOWN, layer, n);
     add(out, mlp, size);
 }
@@ -108,11 +129,13 @@ void pal_reference_forward(pal_reference_t *r, const pal_layout_t *layout,
                            const double *weights, const pal_batch_t *batch)
 {
     const pal_shape_t *s = &layout->shape;
+    const pal_slice_t *position = pal_layout_slice(layout, PAL_POSITION_EMBEDDING, -1);
+    const pal_slice_t *token = pal_layout_slice(layout, PAL_TOKEN_EMBEDDING, -1);
 
-    pal_embedding_forward_ref(
-        r->residual, slice(layout, weights, PAL_TOKEN_EMBEDDING, -1),
-        slice(layout, weights, PAL_POSITION_EMBEDDING, -1), batch->tokens,
-        batch->offsets, batch->sequences, s->width);
+    pal_embedding_forward_ref(r->residual, weights + token->offset,
+                              position ? weights + position->offset : NULL,
+                              batch->tokens, batch->offsets, batch->sequences,
+                              s->width);
     for (int32_t layer = -1; layer < s->layers; layer++) {
         if (layer >= 0)
             block_forward(r, layout, weights, batch, layer);
@@ -133,8 +156,8 @@ void pal_reference_lens(pal_reference_t *r, const pal_layout_t *layout,
     norm(normed, statistics, r->residual + (size_t)(layer + 1) * n * c, layout, weights,
          PAL_FINAL_NORM, -1, n);
     memset(r->logits, 0, (size_t)n * v * sizeof *r->logits);
-    pal_gemm_forward_ref(r->logits, normed,
-                         slice(layout, weights, PAL_TOKEN_EMBEDDING, -1), n, c, v);
+    pal_gemm_forward_ref(r->logits, normed, weights + pal_layout_output(layout)->offset,
+                         n, c, v);
 }
 
 double pal_reference_nll(const pal_reference_t *r, const pal_layout_t *layout,

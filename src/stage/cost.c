@@ -5,11 +5,11 @@
 static double sequence_flops(const pal_ground_t *ground, const pal_base_spec_t *spec,
                              double length, int with_logits)
 {
-    pal_layout_t layout = {0};
+    pal_shape_t shape;
 
-    if (pal_base_shape(ground, spec, &layout.shape, NULL) != PAL_OK)
+    if (pal_base_shape(ground, spec, &shape, NULL) != PAL_OK)
         return 0;
-    return length * pal_layout_flops(&layout, length, with_logits);
+    return length * pal_shape_flops(&shape, length, with_logits);
 }
 
 static double training_flops(const pal_ground_t *ground, const pal_base_spec_t *spec,

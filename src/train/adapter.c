@@ -13,7 +13,7 @@
 static int is_target(const pal_adapter_spec_t *spec, pal_slice_kind_t kind)
 {
     const int attention = kind == PAL_ATTENTION_QKV || kind == PAL_ATTENTION_OUT;
-    const int mlp = kind == PAL_MLP_UP || kind == PAL_MLP_DOWN;
+    const int mlp = kind == PAL_MLP_GATE || kind == PAL_MLP_UP || kind == PAL_MLP_DOWN;
 
     return (attention && strcmp(spec->targets, "mlp") != 0) ||
            (mlp && strcmp(spec->targets, "attention") != 0);

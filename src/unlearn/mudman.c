@@ -48,9 +48,9 @@ static double rate(const void *p, const pal_layout_t *layout, const pal_slice_t 
 {
     const struct state *state = p;
 
-    (void)layout;
     if (strcmp(state->train, "gate") == 0)
-        return slice->kind == PAL_MLP_UP;
+        return slice->kind ==
+               (layout->shape.mlp == PAL_SWIGLU ? PAL_MLP_GATE : PAL_MLP_UP);
     if (strcmp(state->train, "linear") == 0)
         return slice->layer >= 0 && pal_slice_is_matrix(slice->kind);
     return 1;

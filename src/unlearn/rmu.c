@@ -53,7 +53,7 @@ static double rate(const void *p, const pal_layout_t *layout, const pal_slice_t 
     const struct state *state = p;
     int32_t layer = steered_layer(state, layout);
 
-    if (slice->layer > layer || slice->kind == PAL_FINAL_NORM)
+    if (slice->layer > layer || slice->kind >= PAL_FINAL_NORM)
         return 0;
     if (strcmp(state->train, "all") == 0)
         return 1;

@@ -62,8 +62,7 @@ static int check_keys(const input_t *in, const json_t *row, const char *const kn
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)row, key, value)
-    {
+    json_object_foreach ((json_t *)row, key, value) {
         int i = 0;
 
         while (i < n && strcmp(known[i], key) != 0)

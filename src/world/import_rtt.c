@@ -191,8 +191,7 @@ static int import_years(pal_import_t *import)
     }
     for (int i = 0; rc == PAL_OK && i < PAL_FOLD_MAX; i++)
         rc = ask_split(import, i, map);
-    json_object_foreach(map, key, event)
-    {
+    json_object_foreach (map, key, event) {
         import->dropped[PAL_DROP_UNASKED] += !json_object_get(event, "asked");
     }
     json_decref(map);

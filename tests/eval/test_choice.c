@@ -26,7 +26,7 @@ static int make(void **state)
     fixture_t *f = calloc(1, sizeof *f);
     const pal_world_kind_t *kind;
     _Alignas(16) unsigned char params[PAL_STATE_MAX];
-    pal_shape_t shape = {.context = 32};
+    pal_shape_t shape;
     pal_error_t err;
 
     assert_int_equal(pal_world_find("synthetic", &kind, &err), PAL_OK);
@@ -40,6 +40,7 @@ static int make(void **state)
     assert_int_equal(pal_world_make(kind, params, &f->world, &err), PAL_OK);
     assert_int_equal(pal_corpus_create(&f->world, 16384, &f->corpus, &err), PAL_OK);
     assert_int_equal(pal_preset_find("nano", &shape, &err), PAL_OK);
+    shape.context = 32;
     shape.vocab = pal_tokenizer_size(f->corpus.tokenizer);
     assert_int_equal(pal_layout_create(&shape, &f->layout, &err), PAL_OK);
     assert_int_equal(pal_pass_create(f->layout, &f->pass, &err), PAL_OK);

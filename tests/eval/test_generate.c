@@ -30,7 +30,11 @@ static int make(void **state)
                                .width = 16,
                                .layers = 2,
                                .heads = 2,
-                               .hidden = 32};
+                               .kv_heads = 2,
+                               .hidden = 32,
+                               .tied = 1,
+                               .bias = PAL_BIAS_ALL,
+                               .norm_epsilon = 1e-5};
 
     assert_non_null(f);
     assert_int_equal(pal_layout_create(&shape, &f->layout, &f->err), PAL_OK);

@@ -1,28 +1,16 @@
 #!/usr/bin/python3
-"""Golden numbers for tests/model/test_golden.c, from an independent implementation.
-
-A GPT-2-shaped model of two blocks in PyTorch, run in double precision on weights that are
-exact in single: loss, summed NLL per sequence, gradients, and the loss before each of ten
-AdamW steps with gradient clipping. Every sequence runs by itself, so nothing is padded.
-
-    make_gpt2.py            writes gpt2.json, gpt2_weights.safetensors and
-                            gpt2_gradient.safetensors beside this script
-
-Needs PyTorch; the stored files were made with the version named in gpt2.json.
+"""Golden numbers for tests/model/test_golden.c from an independent GPT-2 of two blocks: writes
+gpt2.json, gpt2_weights.safetensors and gpt2_gradient.safetensors beside this script (golden.py
+says what is in them). Their shape has six sizes and no style: such files exist and must load.
 """
-import json
 import math
-import pathlib
-import struct
 
 import torch
 import torch.nn.functional as F
 
-HERE = pathlib.Path(__file__).parent
+import golden
+
 SHAPE = {"vocab": 31, "context": 12, "width": 16, "layers": 2, "heads": 2, "hidden": 64}
-LENGTHS = [7, 12, 1, 5, 9]
-ADAMW = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "decay": 0.1, "clip": 1.0}
-STEPS = 10
 
 
 def tensor_shapes():
@@ -36,16 +24,6 @@ def tensor_shapes():
                    b + "mlp.up": (f, c), b + "mlp.up_bias": (f,),
                    b + "mlp.down": (c, f), b + "mlp.down_bias": (c,)}
     return shapes | {"final_norm": (2, c)}
-
-
-def initial_weights():
-    weights = {}
-    for name, shape in tensor_shapes().items():
-        w = 0.2 * torch.randn(shape)
-        if name.endswith("norm"):
-            w[0] += 1.0
-        weights[name] = w.double().requires_grad_()
-    return weights
 
 
 def norm(x, w):
@@ -73,69 +51,4 @@ def logits(p, tokens):
     return norm(x, p["final_norm"]) @ p["token_embedding"].T
 
 
-def nll(p, tokens, weights):
-    """Weighted sum of the NLL of tokens 1.. given those before."""
-    losses = F.cross_entropy(logits(p, tokens[:-1]), tokens[1:], reduction="none")
-    return (losses * weights[1:]).sum()
-
-
-def batch():
-    tokens = [torch.randint(SHAPE["vocab"], (n,)) for n in LENGTHS]
-    weights = []
-    for i, n in enumerate(LENGTHS):
-        w = torch.ones(n, dtype=torch.double)
-        w[0] = 0
-        w[2::3] = 0.5 if i % 2 else 0.0
-        weights.append(w)
-    return tokens, weights
-
-
-def sequence_losses(p, tokens, weights):
-    return [nll(p, t, w) if len(t) > 1 else torch.zeros((), dtype=torch.double)
-            for t, w in zip(tokens, weights)]
-
-
-def save(name, tensors):
-    """The safetensors format by hand, so that nothing but PyTorch is needed."""
-    shape = json.dumps(SHAPE, separators=(",", ":"))
-    header, data = {"__metadata__": {"shape": shape}}, b""
-    for key in sorted(tensors):  # another order than the engine's, on purpose
-        raw = struct.pack(f"<{tensors[key].numel()}f", *tensors[key].flatten().tolist())
-        header[key] = {"dtype": "F32", "shape": list(tensors[key].shape),
-                       "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    (HERE / name).write_bytes(struct.pack("<Q", len(text)) + text + data)
-
-
-def main():
-    torch.manual_seed(0)
-    p = initial_weights()
-    tokens, weights = batch()
-    total = sum(w.sum().item() for w in weights)
-    save("gpt2_weights.safetensors", p)
-
-    optimizer = torch.optim.AdamW(p.values(), lr=ADAMW["lr"], eps=ADAMW["epsilon"],
-                                  betas=(ADAMW["beta1"], ADAMW["beta2"]),
-                                  weight_decay=ADAMW["decay"])
-    losses, norms, sequences = [], [], None
-    for step in range(STEPS):
-        n = sequence_losses(p, tokens, weights)
-        loss = sum(n) / total
-        optimizer.zero_grad()
-        loss.backward()
-        if step == 0:
-            sequences = [x.item() for x in n]
-            save("gpt2_gradient.safetensors", {k: v.grad for k, v in p.items()})
-        losses.append(loss.item())
-        norms.append(torch.nn.utils.clip_grad_norm_(p.values(), ADAMW["clip"]).item())
-        optimizer.step()
-
-    golden = {"torch": torch.__version__, "shape": SHAPE, "adamw": ADAMW,
-              "tokens": [t.tolist() for t in tokens], "weights": [w.tolist() for w in weights],
-              "sequences": sequences, "losses": losses, "gradient_norms": norms}
-    (HERE / "gpt2.json").write_text(json.dumps(golden, indent=1) + "\n")
-
-
-main()
+golden.write("gpt2", SHAPE, tensor_shapes(), logits)

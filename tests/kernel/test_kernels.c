@@ -8,9 +8,12 @@
 #include "kernel/exponential.h"
 #include "kernel/norm.h"
 #include "kernel/optimizer.h"
+#include "kernel/rotary.h"
 #include "kernel/rows.h"
 #include "kernel/vector.h"
 #include "twin.h"
+
+#define EPSILON 1e-5 /* of the norms */
 
 static void exponential_is_accurate(void **unused)
 {
@@ -32,7 +35,7 @@ static void exponential_is_accurate(void **unused)
 
 /* Not one column: its variance is 0, and rstd = 316 times the rounding of 0 is no test.
  */
-static void norm_matches(void **unused)
+static void layernorm_matches(void **unused)
 {
     const int32_t shapes[][2] = {{1, 2}, {4, 16}, {3, 7}, {9, 33}, {20, 64}, {2, 513}};
 
@@ -44,23 +47,49 @@ static void norm_matches(void **unused)
         twin_t shift = twin((size_t)c, 1.0), mean = twin((size_t)n, 0.0);
         twin_t rstd = twin((size_t)n, 0.0);
 
-        pal_norm_forward(y.fast, mean.fast, rstd.fast, x.fast, scale.fast, shift.fast,
-                         n, c);
-        pal_norm_forward_ref(y.naive, mean.naive, rstd.naive, x.naive, scale.naive,
-                             shift.naive, n, c);
+        pal_layernorm_forward(y.fast, mean.fast, rstd.fast, x.fast, scale.fast,
+                              shift.fast, EPSILON, n, c);
+        pal_layernorm_forward_ref(y.naive, mean.naive, rstd.naive, x.naive, scale.naive,
+                                  shift.naive, EPSILON, n, c);
         assert_close(y, CLOSE);
-        pal_norm_inputs(dx.fast, y.fast, x.fast, mean.fast, rstd.fast, scale.fast, n,
-                        c);
-        pal_norm_inputs_ref(dx.naive, y.naive, x.naive, mean.naive, rstd.naive,
-                            scale.naive, n, c);
+        pal_layernorm_inputs(dx.fast, y.fast, x.fast, mean.fast, rstd.fast, scale.fast,
+                             n, c);
+        pal_layernorm_inputs_ref(dx.naive, y.naive, x.naive, mean.naive, rstd.naive,
+                                 scale.naive, n, c);
         assert_close(dx, 2 * CLOSE);
-        pal_norm_weights(scale.fast, shift.fast, y.fast, x.fast, mean.fast, rstd.fast,
-                         n, c);
-        pal_norm_weights_ref(scale.naive, shift.naive, y.naive, x.naive, mean.naive,
-                             rstd.naive, n, c);
+        pal_layernorm_weights(scale.fast, shift.fast, y.fast, x.fast, mean.fast,
+                              rstd.fast, n, c);
+        pal_layernorm_weights_ref(scale.naive, shift.naive, y.naive, x.naive,
+                                  mean.naive, rstd.naive, n, c);
         assert_close(scale, 2 * CLOSE);
         assert_close(shift, 2 * CLOSE);
         drop(x), drop(y), drop(dx), drop(scale), drop(shift), drop(mean), drop(rstd);
+    }
+}
+
+static void rmsnorm_matches(void **unused)
+{
+    const int32_t shapes[][2] = {{1, 1}, {4, 16}, {3, 7}, {9, 33}, {20, 64}, {2, 513}};
+
+    (void)unused;
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        int32_t n = shapes[s][0], c = shapes[s][1];
+        twin_t x = twin((size_t)n * c, 2.0), y = twin((size_t)n * c, 1.0);
+        twin_t dx = twin((size_t)n * c, 1.0), scale = twin((size_t)c, 1.0);
+        twin_t rstd = twin((size_t)n, 0.0);
+
+        pal_rmsnorm_forward(y.fast, rstd.fast, x.fast, scale.fast, EPSILON, n, c);
+        pal_rmsnorm_forward_ref(y.naive, rstd.naive, x.naive, scale.naive, EPSILON, n,
+                                c);
+        assert_close(y, CLOSE);
+        pal_rmsnorm_inputs(dx.fast, y.fast, x.fast, rstd.fast, scale.fast, n, c);
+        pal_rmsnorm_inputs_ref(dx.naive, y.naive, x.naive, rstd.naive, scale.naive, n,
+                               c);
+        assert_close(dx, 2 * CLOSE);
+        pal_rmsnorm_weights(scale.fast, y.fast, x.fast, rstd.fast, n, c);
+        pal_rmsnorm_weights_ref(scale.naive, y.naive, x.naive, rstd.naive, n, c);
+        assert_close(scale, 2 * CLOSE);
+        drop(x), drop(y), drop(dx), drop(scale), drop(rstd);
     }
 }
 
@@ -77,35 +106,38 @@ static void norm_of_a_large_mean(void **unused)
         x.naive[i] = (double)x.fast[i];
         one.naive[i] = one.fast[i] = 1.0f;
     }
-    pal_norm_forward(y.fast, mean.fast, rstd.fast, x.fast, one.fast, zero.fast, 1, 64);
-    pal_norm_forward_ref(y.naive, mean.naive, rstd.naive, x.naive, one.naive,
-                         zero.naive, 1, 64);
+    pal_layernorm_forward(y.fast, mean.fast, rstd.fast, x.fast, one.fast, zero.fast,
+                          EPSILON, 1, 64);
+    pal_layernorm_forward_ref(y.naive, mean.naive, rstd.naive, x.naive, one.naive,
+                              zero.naive, EPSILON, 1, 64);
     assert_close(y, 2e-4); /* an ulp of 1000 is 6e-5 */
     drop(x), drop(y), drop(one), drop(zero), drop(mean), drop(rstd);
 }
 
 static void attention_matches(void **unused)
 {
-    const int32_t shapes[][3] = {/* T, H, D */
-                                 {1, 1, 1},   {1, 4, 16},  {12, 4, 16}, {16, 2, 16},
-                                 {17, 3, 5},  {20, 1, 64}, {33, 2, 24}, {70, 1, 17},
-                                 {18, 2, 32}, {97, 2, 64}, {130, 1, 16}};
+    const int32_t shapes[][4] = {/* T, H, K, D */
+                                 {1, 1, 1, 1},   {1, 4, 4, 16},  {12, 4, 4, 16},
+                                 {16, 2, 2, 16}, {17, 3, 3, 5},  {20, 1, 1, 64},
+                                 {33, 2, 2, 24}, {70, 1, 1, 17}, {1, 2, 1, 4},
+                                 {12, 4, 2, 16}, {17, 6, 2, 5},  {35, 3, 1, 24},
+                                 {18, 2, 1, 32}, {97, 4, 2, 64}, {130, 1, 1, 16}};
 
     (void)unused;
     for (size_t s = 0; s < COUNT(shapes); s++) {
-        int32_t t = shapes[s][0], h = shapes[s][1], d = shapes[s][2];
-        size_t n = (size_t)t * h * d;
-        twin_t qkv = twin(3 * n, 1.5), out = twin(n, 1.0), dout = twin(n, 1.0);
-        twin_t dqkv = twin(3 * n, 1.0), log_sum = twin((size_t)t * h, 0.0);
+        int32_t t = shapes[s][0], h = shapes[s][1], k = shapes[s][2], d = shapes[s][3];
+        size_t n = (size_t)t * h * d, wide = (size_t)t * (h + 2 * k) * d;
+        twin_t qkv = twin(wide, 1.5), out = twin(n, 1.0), dout = twin(n, 1.0);
+        twin_t dqkv = twin(wide, 1.0), log_sum = twin((size_t)t * h, 0.0);
         float *scratch = malloc(pal_attention_scratch(t, d) * sizeof *scratch);
 
         assert_non_null(scratch);
-        pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, t, h, d, scratch);
-        pal_attention_forward_ref(out.naive, qkv.naive, t, h, d);
+        pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, t, h, k, d, scratch);
+        pal_attention_forward_ref(out.naive, qkv.naive, t, h, k, d);
         assert_close(out, CLOSE);
         pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast,
-                               t, h, d, scratch);
-        pal_attention_backward_ref(dqkv.naive, dout.naive, qkv.naive, t, h, d);
+                               t, h, k, d, scratch);
+        pal_attention_backward_ref(dqkv.naive, dout.naive, qkv.naive, t, h, k, d);
         assert_close(dqkv, 2 * CLOSE);
         free(scratch);
         drop(qkv), drop(out), drop(dout), drop(dqkv), drop(log_sum);
@@ -123,11 +155,109 @@ static void attention_of_large_scores(void **unused)
 
     (void)unused;
     assert_non_null(scratch);
-    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, t, h, d, scratch);
-    pal_attention_forward_ref(out.naive, qkv.naive, t, h, d);
+    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, t, h, h, d, scratch);
+    pal_attention_forward_ref(out.naive, qkv.naive, t, h, h, d);
     assert_close(out, 2e-4); /* an ulp of a score of 500 is 3e-5 */
     free(scratch);
     drop(qkv), drop(out), drop(log_sum);
+}
+
+/* Rows from..length-1 have the bits they have among all rows: what a branch relies on.
+ */
+static void attention_of_the_last_rows(void **unused)
+{
+    enum { T = 20, FROM = 13, H = 4, K = 2, D = 6, ROW = (H + 2 * K) * D };
+    twin_t qkv = twin(T * ROW, 1.0), all = twin(T * H * D, 0.0);
+    twin_t last = twin((T - FROM) * H * D, 0.0), log_sum = twin(T * H, 0.0);
+    float *scratch = malloc(pal_attention_scratch(T, D) * sizeof *scratch);
+
+    (void)unused;
+    assert_non_null(scratch);
+    pal_attention_forward(all.fast, log_sum.fast, qkv.fast, 0, T, H, K, D, scratch);
+    pal_attention_forward(last.fast, log_sum.fast, qkv.fast, FROM, T, H, K, D, scratch);
+    assert_memory_equal(last.fast, all.fast + FROM * H * D,
+                        (T - FROM) * H * D * sizeof *last.fast);
+    free(scratch);
+    drop(qkv), drop(all), drop(last), drop(log_sum);
+}
+
+static void rotary_matches(void **unused)
+{
+    const int32_t shapes[][5] = {/* n, first position, heads, D, columns beside them */
+                                 {1, 0, 1, 2, 0},
+                                 {5, 0, 3, 4, 0},
+                                 {7, 11, 2, 16, 5},
+                                 {3, 200, 1, 34, 1},
+                                 {12, 3, 6, 64, 64}};
+
+    (void)unused;
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        int32_t n = shapes[s][0], first = shapes[s][1], h = shapes[s][2];
+        int32_t d = shapes[s][3], stride = h * d + shapes[s][4];
+        twin_t x = twin((size_t)n * stride, 1.0), start = twin(x.n, 0.0);
+        float *table = malloc((size_t)(first + n) * d * sizeof *table);
+
+        assert_non_null(table);
+        memcpy(start.naive, x.naive, x.n * sizeof *x.naive);
+        pal_rotary_table(table, first + n, d, 1e4);
+        pal_rotary_forward(x.fast, stride, table + (size_t)first * d, n, h, d);
+        pal_rotary_forward_ref(x.naive, stride, first, 1e4, n, h, d);
+        assert_close(x, CLOSE);
+        pal_rotary_backward(x.fast, stride, table + (size_t)first * d, n, h, d);
+        memcpy(start.fast, x.fast, x.n * sizeof *x.fast);
+        assert_close(start, CLOSE);
+        pal_rotary_backward_ref(x.naive, stride, first, 1e4, n, h, d);
+        assert_close(x, CLOSE);
+        free(table);
+        drop(x), drop(start);
+    }
+}
+
+/* The angles by hand: components d and d + D/2 by p base^(-2d/D). */
+static void rotary_by_hand(void **unused)
+{
+    const double slow = 3.0 * pow(100.0, -0.5), fast = 3.0;
+    double x[4] = {1.0, 0.0, 0.0, 1.0};
+
+    (void)unused;
+    pal_rotary_forward_ref(x, 4, 3, 100.0, 1, 1, 4);
+    assert_true(fabs(x[0] - cos(fast)) < 1e-12 && fabs(x[2] - sin(fast)) < 1e-12);
+    assert_true(fabs(x[1] + sin(slow)) < 1e-12 && fabs(x[3] - cos(slow)) < 1e-12);
+}
+
+static void swiglu_matches(void **unused)
+{
+    const size_t sizes[] = {1, 15, 16, 1000};
+
+    (void)unused;
+    for (size_t s = 0; s < COUNT(sizes); s++) {
+        twin_t gate = twin(sizes[s], 3.0), up = twin(sizes[s], 1.0);
+        twin_t y = twin(sizes[s], 1.0), dgate = twin(sizes[s], 1.0);
+
+        pal_swiglu_forward(y.fast, gate.fast, up.fast, (int64_t)sizes[s]);
+        pal_swiglu_forward_ref(y.naive, gate.naive, up.naive, (int64_t)sizes[s]);
+        assert_close(y, CLOSE);
+        pal_swiglu_backward(y.fast, dgate.fast, gate.fast, up.fast, (int64_t)sizes[s]);
+        pal_swiglu_backward_ref(y.naive, dgate.naive, gate.naive, up.naive,
+                                (int64_t)sizes[s]);
+        assert_close(y, 2 * CLOSE);
+        assert_close(dgate, 2 * CLOSE);
+        drop(gate), drop(up), drop(y), drop(dgate);
+    }
+}
+
+static void swiglu_at_the_ends(void **unused)
+{
+    const float gate[] = {-1e10f, -100.0f, 0.0f, 50.0f, 1e10f}, up[] = {1, 1, 1, 2, 1};
+    float y[COUNT(gate)], d[COUNT(gate)] = {1, 1, 1, 1, 1}, dgate[COUNT(gate)];
+
+    (void)unused;
+    pal_swiglu_forward(y, gate, up, COUNT(gate));
+    pal_swiglu_backward(d, dgate, gate, up, COUNT(gate));
+    assert_true(fabsf(y[0]) < 1e-27f && fabsf(y[1]) < 1e-35f);
+    assert_true(y[2] == 0.0f && y[3] == 100.0f && y[4] == 1e10f);
+    assert_true(fabsf(dgate[1]) < 1e-30f && dgate[2] == 0.5f && dgate[3] == 2.0f);
+    assert_true(d[3] == 50.0f && dgate[4] == 1.0f);
 }
 
 static void gelu_matches(void **unused)
@@ -195,11 +325,15 @@ static void rows_and_embedding_match(void **unused)
     const int32_t c = 19;
     twin_t table = twin(5 * 19, 1.0), place = twin(4 * 19, 1.0), x = twin(6 * 19, 0.0);
     twin_t sum = twin(19, 1.0), back = twin(5 * 19, 0.0), spot = twin(4 * 19, 0.0);
+    twin_t y = twin(6 * 19, 0.0);
 
     (void)unused;
     pal_embedding_forward(x.fast, table.fast, place.fast, tokens, offsets, NULL, 2, c);
     pal_embedding_forward_ref(x.naive, table.naive, place.naive, tokens, offsets, 2, c);
     assert_close(x, CLOSE);
+    pal_embedding_forward(y.fast, table.fast, NULL, tokens, offsets, NULL, 2, c);
+    pal_embedding_forward_ref(y.naive, table.naive, NULL, tokens, offsets, 2, c);
+    assert_close(y, CLOSE);
     pal_rows_sum(sum.fast, x.fast, 6, c);
     pal_rows_sum_ref(sum.naive, x.naive, 6, c);
     assert_close(sum, CLOSE);
@@ -211,7 +345,7 @@ static void rows_and_embedding_match(void **unused)
         }
     assert_close(back, CLOSE);
     assert_close(spot, CLOSE);
-    drop(table), drop(place), drop(x), drop(sum), drop(back), drop(spot);
+    drop(table), drop(place), drop(x), drop(sum), drop(back), drop(spot), drop(y);
 }
 
 static void rows_change_in_place(void **unused)
@@ -391,20 +525,24 @@ static void nan_propagates(void **unused)
     (void)unused;
     assert_non_null(scratch);
     qkv.fast[5 * 3 * D + D] = NAN; /* a key of token 5: seen by tokens 5 .. T-1 */
-    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, T, H, D, scratch);
+    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, T, H, H, D, scratch);
     for (int t = 0; t < T; t++)
         assert_int_equal(!isnan(out.fast[t * D]), t < 5);
     pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast, T, H,
-                           D, scratch);
+                           H, D, scratch);
     assert_true(isnan(dqkv.fast[6 * 3 * D]));
     for (int i = 0; i < 40; i++) {
         z[i] = NAN;
         assert_true(isnan(pal_cross_entropy(z, 40, 3)));
         assert_true(isnan(pal_cross_entropy_seed(dz, z, 40, 3, 1.0f)));
         assert_true(isnan(dz[(i + 1) % 40]));
-        pal_norm_forward(y, &mean, &rstd, z, z, z, 1, 40);
+        pal_layernorm_forward(y, &mean, &rstd, z, z, z, EPSILON, 1, 40);
+        assert_true(isnan(y[(i + 1) % 40]));
+        pal_rmsnorm_forward(y, &rstd, z, z, EPSILON, 1, 40);
         assert_true(isnan(y[(i + 1) % 40]));
         pal_gelu_forward(y, z, 40);
+        assert_true(isnan(y[i]));
+        pal_swiglu_forward(y, z, dz, 40);
         assert_true(isnan(y[i]));
         assert_true(isnan(pal_norm_squared(z, 40)));
         assert_true(isnan(pal_dot(z, y, 40)));
@@ -418,10 +556,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exponential_is_accurate),
-        cmocka_unit_test(norm_matches),
+        cmocka_unit_test(layernorm_matches),
+        cmocka_unit_test(rmsnorm_matches),
         cmocka_unit_test(norm_of_a_large_mean),
         cmocka_unit_test(attention_matches),
         cmocka_unit_test(attention_of_large_scores),
+        cmocka_unit_test(attention_of_the_last_rows),
+        cmocka_unit_test(rotary_matches),
+        cmocka_unit_test(rotary_by_hand),
+        cmocka_unit_test(swiglu_matches),
+        cmocka_unit_test(swiglu_at_the_ends),
         cmocka_unit_test(gelu_matches),
         cmocka_unit_test(gelu_at_the_ends),
         cmocka_unit_test(cross_entropy_matches),

@@ -1,6 +1,6 @@
-/* sample.h -- a small model with weights of every kind away from their defaults, and a
- * ragged batch with a sequence of one token, one that fills the context, and gaps in
- * what is predicted. */
+/* sample.h -- small models of several styles, with weights of every kind away from
+ * their defaults, and a ragged batch with a sequence of one token, one that fills the
+ * context, and gaps in what is predicted. */
 #ifndef TESTS_MODEL_SAMPLE_H
 #define TESTS_MODEL_SAMPLE_H
 
@@ -31,13 +31,70 @@ typedef struct {
     pal_error_t err;
 } sample_t;
 
+static const pal_shape_t sample_gpt2 = {.vocab = 23,
+                                        .context = 9,
+                                        .width = 12,
+                                        .layers = 3,
+                                        .heads = 3,
+                                        .kv_heads = 3,
+                                        .hidden = 20,
+                                        .tied = 1,
+                                        .norm = PAL_LAYERNORM,
+                                        .position = PAL_LEARNED,
+                                        .mlp = PAL_GELU,
+                                        .bias = PAL_BIAS_ALL,
+                                        .norm_epsilon = 1e-5};
+/* Grouped heads, biases of queries, keys and values, an output matrix of its own. */
+static const pal_shape_t sample_llama = {.vocab = 23,
+                                         .context = 9,
+                                         .width = 12,
+                                         .layers = 3,
+                                         .heads = 6,
+                                         .kv_heads = 3,
+                                         .hidden = 20,
+                                         .tied = 0,
+                                         .norm = PAL_RMSNORM,
+                                         .position = PAL_ROTARY,
+                                         .mlp = PAL_SWIGLU,
+                                         .bias = PAL_BIAS_QKV,
+                                         .norm_epsilon = 1e-5,
+                                         .rope_base = 100};
+/* What neither of them has. */
+static const pal_shape_t sample_mixed = {.vocab = 23,
+                                         .context = 9,
+                                         .width = 12,
+                                         .layers = 3,
+                                         .heads = 2,
+                                         .kv_heads = 1,
+                                         .hidden = 10,
+                                         .tied = 1,
+                                         .norm = PAL_RMSNORM,
+                                         .position = PAL_ROTARY,
+                                         .mlp = PAL_SWIGLU,
+                                         .bias = PAL_BIAS_ALL,
+                                         .norm_epsilon = 1e-3,
+                                         .rope_base = 1e4};
+static const pal_shape_t sample_plain = {.vocab = 23,
+                                         .context = 9,
+                                         .width = 12,
+                                         .layers = 3,
+                                         .heads = 2,
+                                         .kv_heads = 2,
+                                         .hidden = 40,
+                                         .tied = 0,
+                                         .norm = PAL_LAYERNORM,
+                                         .position = PAL_LEARNED,
+                                         .mlp = PAL_SWIGLU,
+                                         .bias = PAL_BIAS_NONE,
+                                         .norm_epsilon = 1e-5};
+
 static const int32_t sample_offsets[SAMPLE_SEQUENCES + 1] = {0, 5, 6, 15, 19};
 
 static inline void sample_weights(sample_t *s, pal_rng_t *rng)
 {
     for (int32_t i = 0; i < s->layout->slice_count; i++) {
         const pal_slice_t *slice = &s->layout->slices[i];
-        int is_norm = slice->rows == 2;
+        int is_norm = strstr(slice->name, "norm") != NULL;
 
         for (int64_t j = 0; j < slice->size; j++)
             s->weights[slice->offset + j] =
@@ -62,15 +119,15 @@ static inline void sample_batch(sample_t *s, pal_rng_t *rng)
                              .weights = s->token_weights};
 }
 
+/* *state points to the shape, or is NULL: GPT-2 style. */
 static inline int sample_create(void **state)
 {
-    const pal_shape_t shape = {
-        .vocab = 23, .context = 9, .width = 12, .layers = 3, .heads = 3, .hidden = 20};
+    const pal_shape_t *shape = *state ? *state : &sample_gpt2;
     sample_t *s = calloc(1, sizeof *s);
     pal_rng_t rng;
 
     assert_non_null(s);
-    assert_int_equal(pal_layout_create(&shape, &s->layout, &s->err), PAL_OK);
+    assert_int_equal(pal_layout_create(shape, &s->layout, &s->err), PAL_OK);
     assert_int_equal(pal_pass_create(s->layout, &s->pass, &s->err), PAL_OK);
     s->count = (size_t)s->layout->count;
     s->weights = calloc(s->count, sizeof *s->weights);
@@ -95,6 +152,15 @@ static inline int sample_destroy(void **state)
     free(s);
     return 0;
 }
+
+/* A test of the sample of one style, and of each. */
+#define SAMPLE_TEST(f, style)                                                          \
+    {                                                                                  \
+#f ", " #style, f, sample_create, sample_destroy, (void *)&sample_##style      \
+    }
+#define SAMPLE_TESTS(f)                                                                \
+    SAMPLE_TEST(f, gpt2), SAMPLE_TEST(f, llama), SAMPLE_TEST(f, mixed),                \
+        SAMPLE_TEST(f, plain)
 
 static inline void sample_forward(sample_t *s)
 {

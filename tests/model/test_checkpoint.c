@@ -10,7 +10,7 @@
 
 #include "model/checkpoint.h"
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, sample_create, sample_destroy)
+#define TEST(f) SAMPLE_TEST(f, gpt2)
 
 static const char *const path = "checkpoint.safetensors";
 
@@ -208,7 +208,13 @@ static void edited_headers_are_refused(void **state)
         {"\"final_norm\":{", "\"final_norm\":7,\"x\":{", "final_norm': dtype is ''"},
         {"\"final_norm\":", "\"more\":0,\"final_norm\":",
          "tensor 'more' is not one of"},
-        {"\\\"heads\\\":3", "\\\"heads\\\":4", "heads 3"},
+        {"\\\"heads\\\":3", "\\\"heads\\\":4", "its shape has heads 4; expected 3"},
+        {"\\\"tied\\\":true", "\\\"tied\\\":false", "has tied false; expected true"},
+        {"\\\"gelu", "\\\"swiglu", "has mlp \"swiglu\"; expected \"gelu\""},
+        {"\\\"rope_base\\\":0.0", "\\\"rope_base\\\":9.0",
+         "has rope_base 9.0; expected 0.0"},
+        {"\\\"rope_base", "\\\"x\\\":1,\\\"rope_base", "has x 1; expected none"},
+        {"\\\"vocab\\\":23,", "", "has vocab missing; expected 23"},
         {"\\\"heads\\\":3", "\\\"heads\\\":", "its shape is"},
         {"\"shape\":\"{", "\"sharp\":\"{", "metadata have no shape"},
         {"\"__metadata__\"", "\"__meta__\"", "metadata have no shape"},
@@ -335,10 +341,10 @@ static int clean(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_was_saved_comes_back),  TEST(file_is_safetensors),
-        TEST(order_in_the_file_is_free),  TEST(damaged_weights_are_refused),
-        TEST(edited_headers_are_refused), TEST(truncated_files_are_refused),
-        TEST(wrong_lengths_are_refused),  TEST(things_that_are_no_files),
+        SAMPLE_TESTS(what_was_saved_comes_back), TEST(file_is_safetensors),
+        TEST(order_in_the_file_is_free),         TEST(damaged_weights_are_refused),
+        TEST(edited_headers_are_refused),        TEST(truncated_files_are_refused),
+        TEST(wrong_lengths_are_refused),         TEST(things_that_are_no_files),
         TEST(a_full_disk_is_an_error),
     };
 

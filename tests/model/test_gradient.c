@@ -194,10 +194,8 @@ static void forward_matches_reference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(forward_matches_reference, sample_create,
-                                        sample_destroy),
-        cmocka_unit_test_setup_teardown(gradients_match_finite_differences,
-                                        sample_create, sample_destroy),
+        SAMPLE_TESTS(forward_matches_reference),
+        SAMPLE_TESTS(gradients_match_finite_differences),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

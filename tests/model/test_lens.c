@@ -4,7 +4,6 @@
 #include "model/reference.h"
 #include "sample.h"
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, sample_create, sample_destroy)
 #define STEP 1e-5
 #define CLOSE 1e-5
 
@@ -163,9 +162,11 @@ static void value_only_leaves_no_seed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(last_layer_is_the_model),     TEST(layers_match_reference),
-        TEST(gradients_match_differences), TEST(norm_and_output_train_if_asked),
-        TEST(value_only_leaves_no_seed),
+        SAMPLE_TESTS(last_layer_is_the_model),
+        SAMPLE_TESTS(layers_match_reference),
+        SAMPLE_TESTS(gradients_match_differences),
+        SAMPLE_TESTS(norm_and_output_train_if_asked),
+        SAMPLE_TESTS(value_only_leaves_no_seed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

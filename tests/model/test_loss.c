@@ -1,6 +1,6 @@
 #include "sample.h"
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, sample_create, sample_destroy)
+#define TEST(f) SAMPLE_TEST(f, gpt2)
 
 static void token_mean_is_the_sum_over_sequences(void **state)
 {

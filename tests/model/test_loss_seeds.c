@@ -17,7 +17,7 @@ typedef struct {
 
 static int two_create(void **state)
 {
-    sample_t *s;
+    sample_t *s = *state;
     two_t *two = calloc(1, sizeof *two);
     size_t size;
 

@@ -2,8 +2,6 @@
  * raggedness, determinism, errors. */
 #include "sample.h"
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, sample_create, sample_destroy)
-
 static void full_gradient(sample_t *s, const uint8_t *train, float *grad)
 {
     memset(grad, 0, s->count * sizeof *grad);
@@ -292,7 +290,7 @@ static void too_much_memory_is_refused(void **unused)
     static const float weights[2] = {0, 1};
     const pal_batch_t batch = {
         .sequences = 1, .offsets = offsets, .tokens = tokens, .weights = weights};
-    const pal_shape_t shape = {50000, 2, 512, 8, 8, 2048};
+    pal_shape_t shape;
     pal_layout_t *layout;
     pal_pass_t *pass;
     pal_error_t err;
@@ -300,6 +298,9 @@ static void too_much_memory_is_refused(void **unused)
     float *zeros;
 
     (void)unused;
+    assert_int_equal(pal_preset_find("medium", &shape, &err), PAL_OK);
+    shape.vocab = 50000;
+    shape.context = 2;
     assert_int_equal(pal_layout_create(&shape, &layout, &err), PAL_OK);
     assert_int_equal(pal_pass_create(layout, &pass, &err), PAL_OK);
     zeros = calloc((size_t)layout->count, sizeof *zeros);
@@ -404,22 +405,22 @@ static void bad_batches_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(stopping_early_gives_the_same_taps),
-        TEST(stopping_early_gives_the_same_gradient),
-        TEST(one_forward_gives_several_gradients),
-        TEST(frozen_slices_are_skipped),
-        TEST(descent_ends_at_the_lowest_trained_slice),
-        TEST(backward_adds),
-        TEST(without_seed_nothing_happens),
-        TEST(sequences_do_not_see_each_other),
-        TEST(branches_equal_whole_sequences),
-        TEST(impossible_stems_are_refused),
-        TEST(equal_input_gives_equal_bits),
-        TEST(reserved_memory_is_kept),
+        SAMPLE_TESTS(stopping_early_gives_the_same_taps),
+        SAMPLE_TESTS(stopping_early_gives_the_same_gradient),
+        SAMPLE_TESTS(one_forward_gives_several_gradients),
+        SAMPLE_TESTS(frozen_slices_are_skipped),
+        SAMPLE_TESTS(descent_ends_at_the_lowest_trained_slice),
+        SAMPLE_TESTS(backward_adds),
+        SAMPLE_TESTS(without_seed_nothing_happens),
+        SAMPLE_TESTS(sequences_do_not_see_each_other),
+        SAMPLE_TESTS(branches_equal_whole_sequences),
+        SAMPLE_TESTS(impossible_stems_are_refused),
+        SAMPLE_TESTS(equal_input_gives_equal_bits),
+        SAMPLE_TESTS(reserved_memory_is_kept),
         cmocka_unit_test(too_much_memory_is_refused),
-        TEST(a_batch_that_predicts_nothing),
-        TEST(nan_weights_give_a_nan_loss),
-        TEST(bad_batches_are_refused),
+        SAMPLE_TESTS(a_batch_that_predicts_nothing),
+        SAMPLE_TESTS(nan_weights_give_a_nan_loss),
+        SAMPLE_TESTS(bad_batches_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

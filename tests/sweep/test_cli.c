@@ -132,7 +132,7 @@ static void command_lines(void **unused)
         {"list methods", 0, {"gd: ", "coefficient", "rmu: ", "layer"}},
         {"list attacks", 0, {"finetune: ", "lora: ", "rank", "probe: "}},
         {"list worlds", 0, {"synthetic: ", "facts: ", "required"}},
-        {"list models", 0, {"nano", "medium", "width 512", "taught"}},
+        {"list models", 0, {"nano", "llama-xl", "a vocabulary of 4096", "taught"}},
         {"list", 0, {"methods (", "attacks (", "worlds (", "models ("}},
         {"facts --help", 0, {"Years ", "MMLU ", "WMDP ", "Random Birthdays "}},
         {"facts chekc x", 2, {"unknown action 'chekc'", "nearest is check"}},

@@ -17,8 +17,16 @@
 
 static inline pal_layout_t *small_layout(void)
 {
-    pal_shape_t shape = {
-        .vocab = 5, .context = 3, .width = 4, .layers = 1, .heads = 1, .hidden = 8};
+    pal_shape_t shape = {.vocab = 5,
+                         .context = 3,
+                         .width = 4,
+                         .layers = 1,
+                         .heads = 1,
+                         .kv_heads = 1,
+                         .hidden = 8,
+                         .tied = 1,
+                         .bias = PAL_BIAS_ALL,
+                         .norm_epsilon = 1e-5};
     pal_layout_t *layout;
 
     assert_int_equal(pal_layout_create(&shape, &layout, NULL), PAL_OK);

@@ -87,7 +87,14 @@ static inline void open_streams(fixture_t *f, int32_t batch)
 static inline int fixture_make(void **state)
 {
     fixture_t *f = calloc(1, sizeof *f);
-    pal_shape_t shape = {.width = 16, .layers = 2, .heads = 2, .hidden = 32};
+    pal_shape_t shape = {.width = 16,
+                         .layers = 2,
+                         .heads = 2,
+                         .kv_heads = 2,
+                         .hidden = 32,
+                         .tied = 1,
+                         .bias = PAL_BIAS_ALL,
+                         .norm_epsilon = 1e-5};
 
     assert_non_null(f);
     make_world(f);

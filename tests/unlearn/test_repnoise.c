@@ -67,7 +67,14 @@ static void make_streams(scene_t *s)
 
 static int make(void **state)
 {
-    pal_shape_t shape = {.width = WIDTH, .layers = LAYERS, .heads = 2, .hidden = 32};
+    pal_shape_t shape = {.width = WIDTH,
+                         .layers = LAYERS,
+                         .heads = 2,
+                         .kv_heads = 2,
+                         .hidden = 32,
+                         .tied = 1,
+                         .bias = PAL_BIAS_ALL,
+                         .norm_epsilon = 1e-5};
     scene_t *s = calloc(1, sizeof *s);
 
     assert_non_null(s);
