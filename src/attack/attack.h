@@ -21,7 +21,7 @@
 typedef struct {
     const pal_layout_t *layout;
     const float *start; /* the weights under attack, before it */
-    pal_pass_t *pass;
+    pal_pass_t *pass;   /* has room for every batch of `known` */
     const pal_corpus_t *corpus;
     const pal_pool_t *questions; /* of T with the right answer, the dev fold left out */
     pal_stream_t *known;         /* batches of them */

@@ -40,6 +40,8 @@ int pal_stage_base(pal_lab_t *lab, const pal_ground_t *ground,
         goto out;
     rc = pal_stream_create(&ground->corpus, &pool, (int32_t)spec->pretrain.recipe.batch,
                            key, "pretrain", &run.stream, err);
+    if (rc == PAL_OK)
+        rc = pal_stream_reserve(run.stream, run.pass, 1, err);
     if (rc != PAL_OK)
         goto out;
     pal_layout_init(lab->layout, key, weights);

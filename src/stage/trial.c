@@ -177,6 +177,8 @@ int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
                                (int32_t)spec->common.recipe.batch, key, "known",
                                &run.lent.known, err);
     if (rc == PAL_OK)
+        rc = pal_stream_reserve(run.lent.known, lab->pass, 1, err);
+    if (rc == PAL_OK)
         rc = run_attack(&run, err);
     if (rc == PAL_OK)
         rc = pal_lab_score(lab, ground, lab->best, PAL_RETAIN, -1, NULL,

@@ -110,6 +110,17 @@ static int train(struct unlearning *run, const pal_unlearn_spec_t *spec, float *
     return rc == PAL_OK ? rc : pal_context(err, rc, "method %s", spec->id);
 }
 
+static int reserve(const pal_unlearning_t *lent, pal_error_t *err)
+{
+    int rc = pal_stream_reserve(lent->forget, lent->pass, 1, err);
+
+    if (rc == PAL_OK && lent->twin)
+        rc = pal_stream_reserve(lent->twin, lent->pass, 1, err);
+    if (rc == PAL_OK)
+        rc = pal_stream_reserve(lent->retain, lent->pass, 1, err);
+    return rc;
+}
+
 /* Pools and streams around train(). */
 static int run_method(struct unlearning *run, const pal_ground_t *ground,
                       const pal_base_spec_t *base, const pal_unlearn_spec_t *spec,
@@ -131,6 +142,8 @@ static int run_method(struct unlearning *run, const pal_ground_t *ground,
     if (rc == PAL_OK)
         rc = pal_stream_create(corpus, &retain, PAL_HELD_SEQUENCES, lent->key, "held",
                                &held, err);
+    if (rc == PAL_OK)
+        rc = reserve(lent, err);
     if (rc == PAL_OK) {
         run->held = pal_stream_next(held);
         rc = train(run, spec, weights, loss, err);

@@ -38,8 +38,12 @@ typedef enum {
 typedef struct {
     const pal_layout_t *layout;
     const float *start; /* weights before unlearning, the frozen reference */
-    pal_pass_t *pass;   /* for the weights being trained; used between steps as well */
-    pal_pass_t *frozen; /* for the reference; its activations live beside pass's */
+    /* For the weights being trained, and used between steps as well; has room for every
+     * batch of the streams. */
+    pal_pass_t *pass;
+    /* For the reference, its activations live beside pass's; begin() makes room for
+     * what will run on it (pal_stream_reserve()), because no step may allocate. */
+    pal_pass_t *frozen;
     pal_stream_t *forget; /* as .text asks */
     pal_stream_t *twin;   /* PAL_PAIRED, else NULL: row b is the twin of forget's; they
                            * are drawn from in turn */

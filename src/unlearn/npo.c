@@ -28,11 +28,13 @@ static int begin(void *p, pal_unlearning_t *run, pal_error_t *err)
 {
     struct state *state = p;
     int32_t sequences = pal_stream_sequences(run->forget);
+    int rc;
 
     state->n = malloc((size_t)sequences * sizeof *state->n);
     if (!state->n)
         return PAL_FAIL(err, PAL_ENOMEM, "npo: batch of %d sequences", sequences);
-    return pal_frozen_nll_init(&state->start, run->forget, err);
+    rc = pal_stream_reserve(run->forget, run->frozen, 1, err);
+    return rc == PAL_OK ? pal_frozen_nll_init(&state->start, run->forget, err) : rc;
 }
 
 /* -log sigmoid(x), also where exp() would overflow. */

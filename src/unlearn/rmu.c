@@ -91,7 +91,7 @@ static int begin(void *p, pal_unlearning_t *run, pal_error_t *err)
     }
     for (int32_t j = 0; j < width; j++)
         state->target[j] = (float)(state->target[j] / sqrt(square));
-    return PAL_OK;
+    return pal_stream_reserve(run->retain, run->frozen, 0, err);
 }
 
 /* Mean length of the activations after `layer`, first tokens left out. */

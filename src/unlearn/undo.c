@@ -41,8 +41,9 @@ static int64_t turn(const struct state *state, const pal_unlearning_t *run)
 static int begin(void *p, pal_unlearning_t *run, pal_error_t *err)
 {
     struct state *state = p;
+    int rc = pal_layout_buffer(run->layout, "teacher", &state->teacher, err);
 
-    return pal_layout_buffer(run->layout, "teacher", &state->teacher, err);
+    return rc == PAL_OK ? pal_stream_reserve(run->retain, run->frozen, 1, err) : rc;
 }
 
 static int edit(void *p, pal_unlearning_t *run, int64_t i, const uint8_t *train,

@@ -8,7 +8,7 @@
 #define PAL_WORLD_CORPUS_H
 
 #include "base/rng.h"
-#include "model/batch.h"
+#include "model/pass.h"
 #include "model/tokenizer.h"
 #include "world/world.h"
 
@@ -94,6 +94,12 @@ const pal_batch_t *pal_stream_next(pal_stream_t *stream);
 /* Sequences of every batch, and the most tokens one can have. */
 int32_t pal_stream_sequences(const pal_stream_t *stream);
 int32_t pal_stream_most_tokens(const pal_stream_t *stream);
+
+/* Make room in a pass for any batch of the stream, so that no later forward allocates;
+ * with_logits = 0 if none goes up to the logits. */
+PAL_MUST_CHECK
+int pal_stream_reserve(const pal_stream_t *stream, pal_pass_t *pass, int with_logits,
+                       pal_error_t *err);
 
 /* That the stream draws from: ids are in [0, corpus->count). */
 const pal_corpus_t *pal_stream_corpus(const pal_stream_t *stream);

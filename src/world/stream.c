@@ -248,6 +248,15 @@ int32_t pal_stream_most_tokens(const pal_stream_t *stream)
     return stream->most;
 }
 
+int pal_stream_reserve(const pal_stream_t *stream, pal_pass_t *pass, int with_logits,
+                       pal_error_t *err)
+{
+    const int32_t sequences = stream->batch.sequences;
+
+    return pal_pass_reserve(pass, stream->most, sequences,
+                            with_logits ? stream->most - sequences : 0, err);
+}
+
 const pal_corpus_t *pal_stream_corpus(const pal_stream_t *stream)
 {
     return stream->corpus;

@@ -107,16 +107,16 @@ static void methods_are_deterministic(void **state)
     free(b);
 }
 
-static void nan_weights_diverge(void **state)
+/* Started from weights of which every seventh is that value. */
+static void check_diverges(fixture_t *f, float value)
 {
-    fixture_t *f = *state;
     float *bad = malloc(weight_bytes(f)), *weights = malloc(weight_bytes(f));
     pal_trial_result_t result = {.bits = f->bits, .bits_before = f->bits + 32};
     pal_error_t err;
 
     memcpy(bad, f->start, weight_bytes(f));
     for (int64_t i = 0; i < f->layout->count; i += 7)
-        bad[i] = NAN;
+        bad[i] = value;
     for (int i = 0; i < pal_method_count(); i++) {
         pal_unlearn_spec_t spec = unlearn_spec(pal_method_id(i));
 
@@ -134,6 +134,13 @@ static void nan_weights_diverge(void **state)
     }
     free(bad);
     free(weights);
+}
+
+static void broken_weights_diverge(void **state)
+{
+    check_diverges(*state, NAN);
+    check_diverges(*state, INFINITY);
+    check_diverges(*state, 3e38f); /* overflows on the way */
 }
 
 /* What an attack trains in place of the model leaves the model alone, to the last byte;
@@ -444,7 +451,7 @@ int main(void)
         cmocka_unit_test(tables_are_well_formed),
         cmocka_unit_test(unknown_names_are_refused),
         cmocka_unit_test(methods_are_deterministic),
-        cmocka_unit_test(nan_weights_diverge),
+        cmocka_unit_test(broken_weights_diverge),
         cmocka_unit_test(attacks_are_deterministic_and_read_only),
         cmocka_unit_test(method_gradients_match_the_loss),
         cmocka_unit_test(attack_gradients_match_the_loss),
