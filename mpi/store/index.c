@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "store/file.h"
 
 enum { HEAD = 80, LINE = 128, SMALLEST = 512, MOST_INDEX = 1 << 24 };
@@ -80,7 +81,7 @@ static int read_head(const pal_store_t *store, size_t *bytes, uint32_t *crc,
         return PAL_FAIL(err, PAL_EIO, "%s: %s", store->path, strerror(errno));
     if (!S_ISREG(file.st_mode))
         return PAL_REJECT(err, "%s: not a file but %s", store->path,
-                          S_ISDIR(file.st_mode) ? "a folder" : "a pipe or device");
+                          pal_file_kind(file.st_mode));
     if (pread(store->fd, head, HEAD, 0) < 0 ||
         strncmp(head, title, sizeof title - 1) != 0)
         return PAL_REJECT(err, "%s: not a results file of palimpsest (%lld bytes, %s)",

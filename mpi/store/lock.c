@@ -32,19 +32,23 @@ static int is_current(const char *name, int fd)
            ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
-/* A lock that a killed run left, or that nobody has signed yet: nothing is lost with
- * it. Anything else is a file of someone who did not know of us. */
-static int is_ours(int fd)
+/* Made by a run, this one or one that was killed: to be removed in the end. */
+static int is_signed(int fd)
 {
     char text[sizeof signature - 1];
-    struct stat file;
-    ssize_t n;
 
-    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode))
-        return 0;
-    n = pread(fd, text, sizeof text, 0);
-    return n == 0 ||
-           (n == (ssize_t)sizeof text && memcmp(text, signature, sizeof text) == 0);
+    return pread(fd, text, sizeof text, 0) == (ssize_t)sizeof text &&
+           memcmp(text, signature, sizeof text) == 0;
+}
+
+/* An empty file may serve as lock, whoever made it. Anything else is a file of someone
+ * who did not know of us. */
+static int may_serve(int fd)
+{
+    struct stat file;
+
+    return fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
+           (file.st_size == 0 || is_signed(fd));
 }
 
 /* A mount without locks: go on as if alone. */
@@ -58,32 +62,6 @@ static int is_taken(const char *name, int fd)
     return !is_current(name, fd);
 }
 
-/* *lock >= 0 if it was taken; PAL_OK with *lock < 0 if another process holds it. */
-static int try_lock(const char *name, int *lock, pal_error_t *err)
-{
-    int fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
-
-    *lock = -1;
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return PAL_REJECT(err, "%.*s: its folder does not exist",
-                          (int)(strlen(name) - strlen(".lock")), name);
-    if (fd < 0)
-        return PAL_FAIL(err, PAL_EIO, "cannot make %s: %s", name, strerror(errno));
-    if (is_taken(name, fd)) {
-        close(fd);
-        return PAL_OK;
-    }
-    if (!is_ours(fd)) {
-        close(fd);
-        return PAL_REJECT(err,
-                          "%s: no lock of this program, but its name; move it away, or "
-                          "choose another -o",
-                          name);
-    }
-    *lock = fd;
-    return PAL_OK;
-}
-
 static void sign(int lock)
 {
     char text[HOLDER_BYTES], host[PAL_HOST_BYTES] = "";
@@ -94,6 +72,46 @@ static void sign(int lock)
     /* Only for the message of who comes second: no harm if it fails. */
     if (ftruncate(lock, 0) != 0 || pwrite(lock, text, (size_t)n, 0) != n)
         return;
+}
+
+/* *made is set if the file was not there before. */
+static int open_lock(const char *name, int *made)
+{
+    const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int fd = open(name, flags | O_CREAT | O_EXCL, 0666);
+
+    *made |= fd >= 0;
+    return fd < 0 && errno == EEXIST ? open(name, flags) : fd;
+}
+
+/* *lock >= 0 if it was taken; PAL_OK with *lock < 0 if another process holds it. */
+static int try_lock(const char *name, int *made, int *lock, pal_error_t *err)
+{
+    int fd = open_lock(name, made), taken = fd < 0 && errno == ENOENT;
+
+    *lock = -1;
+    if (fd < 0 && errno == ENAMETOOLONG)
+        return PAL_REJECT(err, "%s: too long a name; choose a shorter -o", name);
+    if (fd < 0 && !taken && errno != EISDIR && errno != ELOOP)
+        return pal_fail_(err, PAL_EIO, NULL, 0, "cannot make %s: %s", name,
+                         strerror(errno));
+    if (taken || (fd >= 0 && is_taken(name, fd))) {
+        if (fd >= 0)
+            close(fd);
+        return PAL_OK;
+    }
+    if (fd < 0 || !may_serve(fd)) {
+        if (fd >= 0)
+            close(fd);
+        return PAL_REJECT(err,
+                          "%s: no lock of this program, but its name; move it away, or "
+                          "choose another -o",
+                          name);
+    }
+    if (*made || is_signed(fd))
+        sign(fd);
+    *lock = fd;
+    return PAL_OK;
 }
 
 static void read_holder(const char *name, char text[HOLDER_BYTES])
@@ -112,13 +130,13 @@ int pal_store_lock(const char *path, double patience, int *lock, pal_error_t *er
     const struct timespec pause = {0, 50 * 1000 * 1000};
     char *name = lock_name(path), holder[HOLDER_BYTES];
     struct timespec start, now;
-    int rc = PAL_OK, fd = -1;
+    int rc = PAL_OK, fd = -1, made = 0;
 
     if (!name)
         return PAL_FAIL(err, PAL_ENOMEM, "a lock");
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (;;) {
-        rc = try_lock(name, &fd, err);
+        rc = try_lock(name, &made, &fd, err);
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (rc != PAL_OK || fd >= 0 ||
             (double)(now.tv_sec - start.tv_sec) +
@@ -134,10 +152,8 @@ int pal_store_lock(const char *path, double patience, int *lock, pal_error_t *er
                         "choose another -o",
                         path, holder[0] ? holder : "no name given");
     }
-    if (rc == PAL_OK) {
-        sign(fd);
+    if (rc == PAL_OK)
         *lock = fd;
-    }
     free(name);
     return rc;
 }
@@ -149,7 +165,7 @@ void pal_store_unlock(const char *path, int lock)
     if (lock < 0)
         return;
     name = lock_name(path);
-    if (name && is_current(name, lock))
+    if (name && is_signed(lock) && is_current(name, lock))
         unlink(name);
     free(name);
     close(lock);

@@ -1,7 +1,6 @@
 /* Create a results file, or go on with the one that is there. */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "store/file.h"
 #include "store/provenance.h"
 
@@ -41,10 +41,10 @@ static int reserve(int fd, off_t size)
     return error == EOPNOTSUPP || error == ENOSYS ? 0 : error;
 }
 
-/* The whole file under a temporary name. All its blocks are there after this, so the
- * disk cannot be full later. */
-static int make_temporary(const char *name, pal_plan_t *plan, const char *config,
-                          pal_error_t *err)
+/* The whole file under a temporary name, malloc'ed. All its blocks are there after
+ * this, so the disk cannot be full later. */
+static int make_temporary(const char *path, pal_plan_t *plan, const char *config,
+                          char **name, pal_error_t *err)
 {
     uint8_t *image;
     size_t size;
@@ -52,82 +52,50 @@ static int make_temporary(const char *name, pal_plan_t *plan, const char *config
 
     if (rc != PAL_OK)
         return rc;
-    fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    error = fd < 0 ? errno : reserve(fd, (off_t)size);
+    rc = pal_file_temporary(path, name, &fd, err);
+    if (rc != PAL_OK) {
+        free(image);
+        return rc;
+    }
+    error = reserve(fd, (off_t)size);
     if (error == 0)
         error = write_all(fd, image, size);
     if (error == 0 && fsync(fd) != 0)
         error = errno;
-    if (fd >= 0 && close(fd) != 0 && error == 0 && errno != EINTR)
+    if (close(fd) != 0 && error == 0 && errno != EINTR)
         error = errno;
     free(image);
     if (error == 0)
         return PAL_OK;
-    if (fd >= 0)
-        unlink(name);
-    return PAL_FAIL(err, PAL_EIO, "cannot make %s of %zu bytes: %s", name, size,
-                    strerror(error));
-}
-
-/* After this a crash of the machine cannot bring back the old name. */
-static int put_in_place(const char *name, const char *path, pal_error_t *err)
-{
-    char *copy = malloc(strlen(path) + 1);
-    int folder = -1, error = copy ? 0 : ENOMEM;
-
-    if (error == 0 && rename(name, path) != 0)
-        error = errno;
-    if (error == 0) {
-        folder = open(dirname(strcpy(copy, path)), O_RDONLY | O_CLOEXEC);
-        if (folder >= 0) {
-            fsync(folder); /* refused by some file systems, then not needed */
-            close(folder);
-        }
-    }
-    free(copy);
-    if (error == 0)
-        return PAL_OK;
-    unlink(name);
-    return PAL_FAIL(err, PAL_EIO, "cannot rename %s: %s", name, strerror(error));
-}
-
-/* <path>.1a2b3c4d.tmp: hardly the name of another file, and that would not be touched.
- */
-static char *temporary_name(const char *path)
-{
-    char *name = malloc(strlen(path) + sizeof ".12345678.tmp");
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (name)
-        sprintf(name, "%s.%08x.tmp", path,
-                (unsigned)now.tv_nsec ^ (unsigned)now.tv_sec << 16);
-    return name;
+    rc = pal_fail_(err, PAL_EIO, NULL, 0, "cannot make %s of %zu bytes: %s", *name,
+                   size, strerror(error));
+    unlink(*name);
+    free(*name);
+    return rc;
 }
 
 /* Make the file; with `old`, take over its rows before it gets its name. */
 static int create(const char *path, pal_plan_t *plan, const char *config,
                   pal_store_t *old, pal_error_t *err)
 {
-    char *name = temporary_name(path);
+    char *name;
     pal_store_t *fresh = NULL;
-    int rc;
+    int rc = make_temporary(path, plan, config, &name, err);
 
-    if (!name)
-        return PAL_FAIL(err, PAL_ENOMEM, "a file name");
-    rc = make_temporary(name, plan, config, err);
-    if (rc == PAL_OK && old) {
+    if (rc != PAL_OK)
+        return rc;
+    if (old) {
         rc = pal_store_attach(name, 1, &fresh, err);
         if (rc == PAL_OK)
             rc = pal_store_move(old, fresh, err);
         if (rc == PAL_OK && fsync(fresh->fd) != 0)
             rc = PAL_FAIL(err, PAL_EIO, "%s: %s", name, strerror(errno));
         pal_store_close(fresh);
-        if (rc != PAL_OK)
-            unlink(name);
     }
     if (rc == PAL_OK)
-        rc = put_in_place(name, path, err);
+        rc = pal_file_rename(name, path, err);
+    else
+        unlink(name);
     free(name);
     return rc;
 }
@@ -260,34 +228,50 @@ static int prepare(const char *path, pal_plan_t *plan, const char *config,
     return rc;
 }
 
+/* path: of the file itself, no link to it. */
+static int open_file(const char *path, pal_plan_t *plan, const char *config,
+                     double patience, pal_store_t **out, pal_resume_t *resume,
+                     pal_error_t *err)
+{
+    int lock = -1, rc = view_finished(path, plan, out, resume, err);
+
+    if (*out)
+        return PAL_OK;
+    if (rc == PAL_OK)
+        rc = pal_store_lock(path, patience, &lock, err);
+    if (rc == PAL_OK)
+        rc = prepare(path, plan, config, resume, err);
+    if (rc == PAL_OK)
+        rc = pal_store_attach(path, 1, out, err);
+    if (rc == PAL_OK)
+        rc = check_rows(*out, plan, resume, err);
+    if (rc == PAL_OK) {
+        (*out)->lock = lock;
+        return PAL_OK;
+    }
+    pal_store_close(*out);
+    pal_store_unlock(path, lock);
+    return rc;
+}
+
 int pal_store_open(const char *path, pal_plan_t *plan, const char *config,
                    double patience, pal_store_t **out, pal_resume_t *resume,
                    pal_error_t *err)
 {
     pal_store_t *store = NULL;
     pal_resume_t found = {0};
-    int lock = -1, rc = view_finished(path, plan, &store, &found, err);
+    char *target;
+    int rc = pal_file_target(path, &target, err);
 
-    if (store)
-        goto out;
-    if (rc == PAL_OK)
-        rc = pal_store_lock(path, patience, &lock, err);
-    if (rc == PAL_OK)
-        rc = prepare(path, plan, config, &found, err);
-    if (rc == PAL_OK)
-        rc = pal_store_attach(path, 1, &store, err);
-    if (rc == PAL_OK)
-        rc = check_rows(store, plan, &found, err);
-    if (rc != PAL_OK) {
-        pal_store_close(store);
-        pal_store_unlock(path, lock);
+    if (rc != PAL_OK)
         return rc;
+    rc = open_file(target, plan, config, patience, &store, &found, err);
+    free(target);
+    if (rc == PAL_OK) {
+        *resume = found;
+        *out = store;
     }
-    store->lock = lock;
-out:
-    *resume = found;
-    *out = store;
-    return PAL_OK;
+    return rc;
 }
 
 /* --- Sessions --- */

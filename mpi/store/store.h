@@ -69,11 +69,12 @@ typedef struct {
 
 /* Lock path (waits up to `patience` seconds for another run to let go), then create it
  * or resume. A file of this plan with all rows finished is only viewed, without a lock:
- * nothing may be written into it. The file of another plan is made anew, its rows copied
- * by key, if the new plan has every one of its finished trials; else PAL_EINVAL and the
- * file is as it was. Failed rows go back to pending. config is the text of the config
- * file. On failure no file is left that was not there before. PAL_EIO: rows are left, and
- * it or its folder cannot be written. */
+ * nothing may be written into it. The file of another plan is made anew, its rows
+ * copied by key, if the new plan has every one of its finished trials; else PAL_EINVAL
+ * and the file is as it was. Failed rows go back to pending. config is the text of the
+ * config file. A symbolic link stands for the file it leads to. On failure no file is
+ * left that was not there before. PAL_EIO: rows are left, and it or its folder cannot
+ * be written. */
 PAL_MUST_CHECK
 int pal_store_open(const char *path, pal_plan_t *plan, const char *config,
                    double patience, pal_store_t **out, pal_resume_t *resume,

@@ -154,33 +154,40 @@ static int write_rows(FILE *file, const json_t *rows)
     return fflush(file) == 0 && fsync(fileno(file)) == 0 ? 0 : -1;
 }
 
+/* To the descriptor, which is closed. */
+static int write_and_close(int fd, const json_t *rows, const char *path,
+                           pal_error_t *err)
+{
+    FILE *file = fdopen(fd, "w");
+    int error = 0;
+
+    if (!file || write_rows(file, rows) < 0)
+        error = errno;
+    if ((file ? fclose(file) : close(fd)) != 0 && error == 0)
+        error = errno;
+    return error ? pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(error))
+                 : PAL_OK;
+}
+
 int pal_jsonl_write(const char *path, const json_t *rows,
                     int (*check)(const char *path, pal_error_t *err), pal_error_t *err)
 {
-    size_t n = strlen(path) + 32;
-    char *temporary = malloc(n);
-    FILE *file = NULL;
-    int rc = PAL_OK;
+    char *target = NULL, *temporary = NULL;
+    int fd, rc = pal_file_target(path, &target, err);
 
-    if (!temporary)
-        return PAL_FAIL(err, PAL_ENOMEM, "a file name");
-    snprintf(temporary, n, "%s.%ld.tmp", path, (long)getpid());
-    file = fopen(temporary, "w");
-    if (!file) {
-        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+    if (rc == PAL_OK)
+        rc = pal_file_temporary(target, &temporary, &fd, err);
+    if (rc != PAL_OK)
         goto out;
-    }
-    if (write_rows(file, rows) < 0)
-        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
-    if (fclose(file) != 0 && rc == PAL_OK)
-        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
+    rc = write_and_close(fd, rows, path, err);
     if (rc == PAL_OK)
         rc = check(temporary, err);
-    if (rc == PAL_OK && rename(temporary, path) != 0)
-        rc = pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", path, strerror(errno));
-    if (rc != PAL_OK)
+    if (rc == PAL_OK)
+        rc = pal_file_rename(temporary, target, err);
+    else
         unlink(temporary);
 out:
     free(temporary);
+    free(target);
     return rc;
 }

@@ -30,9 +30,9 @@ void pal_jsonl_close(pal_jsonl_t *reader); /* a zeroed reader is allowed */
 PAL_MUST_CHECK
 int pal_jsonl_next(pal_jsonl_t *reader, json_t **row, pal_error_t *err);
 
-/* Write the objects of an array, one a line, to a temporary name beside path; check()
- * it there, fsync, rename. On failure path is as it was. PAL_EIO names path and cause.
- */
+/* Write the objects of an array, one a line, to a temporary name beside path (or beside
+ * what it links to); check() it there, fsync, rename. On failure path is as it was.
+ * PAL_EINVAL: path is a folder, pipe or device; PAL_EIO names path and cause. */
 PAL_MUST_CHECK
 int pal_jsonl_write(const char *path, const json_t *rows,
                     int (*check)(const char *path, pal_error_t *err), pal_error_t *err);

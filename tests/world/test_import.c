@@ -400,9 +400,33 @@ static void a_place_that_cannot_be_written(void **unused)
     (void)unused;
     write_years();
     files = count_files(".", 0);
-    expect_refusal(".", "nowhere/out.jsonl", PAL_EIO, "nowhere/out.jsonl: ");
-    expect_refusal(".", ".", PAL_EIO, ".: "); /* a folder: the rename fails */
+    expect_refusal(".", "nowhere/out.jsonl", PAL_EINVAL,
+                   "nowhere/out.jsonl: its folder does not exist");
+    expect_refusal(".", ".", PAL_EINVAL, ".: not a file but a folder");
+    expect_refusal(".", "/dev/null", PAL_EINVAL, "not a file but a pipe or device");
+    assert_int_equal(mkfifo("fifo", 0600), 0);
+    expect_refusal(".", "fifo", PAL_EINVAL, "fifo: not a file but a pipe or device");
+    assert_int_equal(unlink("fifo"), 0);
     assert_int_equal(count_files(".", 0), files);
+}
+
+/* It stays one, and what it leads to is written, there before or not. */
+static void a_link_stands_for_its_file(void **unused)
+{
+    (void)unused;
+    write_years();
+    assert_int_equal(symlink("real.jsonl", "link.jsonl"), 0);
+    for (int i = 0; i < 2; i++) {
+        heard_t heard = {""};
+        struct stat file;
+
+        assert_int_equal(pal_facts_import_rtt(".", "link.jsonl", hear, &heard, NULL),
+                         PAL_OK);
+        assert_int_equal(lstat("link.jsonl", &file), 0);
+        assert_true(S_ISLNK(file.st_mode));
+        assert_int_equal(lstat("real.jsonl", &file), 0);
+        assert_true(S_ISREG(file.st_mode) && file.st_size > 0);
+    }
 }
 
 static void nothing_left_is_refused(void **unused)
@@ -431,6 +455,7 @@ int main(void)
         cmocka_unit_test_teardown(damaged_folders_do_no_harm, clear),
         cmocka_unit_test_teardown(a_text_file_must_be_there, clear),
         cmocka_unit_test_teardown(a_place_that_cannot_be_written, clear),
+        cmocka_unit_test_teardown(a_link_stands_for_its_file, clear),
         cmocka_unit_test_teardown(nothing_left_is_refused, clear),
     };
 
