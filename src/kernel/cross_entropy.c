@@ -6,19 +6,31 @@
 #include "kernel/exponential.h"
 #include "kernel/lanes.h"
 
+/* e[j] = exp(z[j] - max), added to lane[]. */
+PAL_INLINE void exponentials(float *restrict e, float lane[PAL_LANES],
+                             const float *restrict z, float max)
+{
+#pragma omp simd
+    for (int j = 0; j < PAL_LANES; j++) {
+        e[j] = pal_expf(z[j] - max);
+        lane[j] += e[j];
+    }
+}
+
 /* The maximum may miss a NaN; the sum does not. */
 PAL_CLONES
 double pal_cross_entropy(const float *z, int32_t vocab, int32_t target)
 {
-    float lane[PAL_LANES] = {0};
-    float max = pal_lanes_max(z, vocab);
+    float lane[PAL_LANES] = {0}, e[PAL_LANES], last[PAL_LANES];
+    const float max = pal_lanes_max(z, vocab);
     int32_t i = 0;
 
     for (; i + PAL_LANES <= vocab; i += PAL_LANES)
-        for (int j = 0; j < PAL_LANES; j++)
-            lane[j] += pal_expf(z[i + j] - max);
-    for (int j = 0; i < vocab; i++, j++)
-        lane[j] += pal_expf(z[i] - max);
+        exponentials(e, lane, z + i, max);
+    if (i < vocab) {
+        pal_lanes_load(last, z + i, vocab - i, -INFINITY);
+        exponentials(e, lane, last, max);
+    }
     return log((double)pal_lanes_total(lane)) + (double)max - (double)z[target];
 }
 
@@ -26,11 +38,22 @@ PAL_CLONES
 double pal_cross_entropy_seed(float *restrict dz, const float *restrict z,
                               int32_t vocab, int32_t target, float weight)
 {
-    float max = pal_lanes_max(z, vocab), sum, factor;
+    float lane[PAL_LANES] = {0}, e[PAL_LANES], last[PAL_LANES];
+    const float max = pal_lanes_max(z, vocab);
+    float sum, factor;
+    int32_t i = 0;
 
-    for (int32_t v = 0; v < vocab; v++)
-        dz[v] = pal_expf(z[v] - max);
-    sum = pal_lanes_sum(dz, vocab);
+    for (; i + PAL_LANES <= vocab; i += PAL_LANES)
+        exponentials(dz + i, lane, z + i, max);
+    if (i < vocab) {
+        pal_lanes_load(last, z + i, vocab - i, -INFINITY);
+        exponentials(e, lane, last, max);
+#pragma omp simd
+        for (int j = 0; j < PAL_LANES; j++)
+            if (i + j < vocab)
+                dz[i + j] = e[j];
+    }
+    sum = pal_lanes_total(lane);
     factor = weight / sum;
     for (int32_t v = 0; v < vocab; v++)
         dz[v] *= factor;
