@@ -13,10 +13,13 @@ PAL_INLINE float row_variance(const float *x, float mean, int32_t n)
     int32_t i = 0;
 
     for (; i + PAL_LANES <= n; i += PAL_LANES)
+#pragma omp simd
         for (int j = 0; j < PAL_LANES; j++)
             lane[j] += (x[i + j] - mean) * (x[i + j] - mean);
-    for (int j = 0; i < n; i++, j++)
-        lane[j] += (x[i] - mean) * (x[i] - mean);
+#pragma omp simd
+    for (int j = 0; j < PAL_LANES; j++)
+        if (i + j < n)
+            lane[j] += (x[i + j] - mean) * (x[i + j] - mean);
     return pal_lanes_total(lane) / (float)n;
 }
 
@@ -51,14 +54,17 @@ void pal_layernorm_inputs(float *restrict dx, const float *restrict dy,
         int32_t c = 0;
 
         for (; c + PAL_LANES <= cols; c += PAL_LANES)
+#pragma omp simd
             for (int j = 0; j < PAL_LANES; j++) {
                 sum[j] += scale[c + j] * dy[c + j];
                 dot[j] += scale[c + j] * dy[c + j] * (x[c + j] - m);
             }
-        for (int j = 0; c < cols; c++, j++) {
-            sum[j] += scale[c] * dy[c];
-            dot[j] += scale[c] * dy[c] * (x[c] - m);
-        }
+#pragma omp simd
+        for (int j = 0; j < PAL_LANES; j++)
+            if (c + j < cols) {
+                sum[j] += scale[c + j] * dy[c + j];
+                dot[j] += scale[c + j] * dy[c + j] * (x[c + j] - m);
+            }
         g = pal_lanes_total(sum) / (float)cols;
         gh = pal_lanes_total(dot) * r * r / (float)cols;
         for (c = 0; c < cols; c++)
@@ -105,10 +111,13 @@ void pal_rmsnorm_inputs(float *restrict dx, const float *restrict dy,
         int32_t c = 0;
 
         for (; c + PAL_LANES <= cols; c += PAL_LANES)
+#pragma omp simd
             for (int j = 0; j < PAL_LANES; j++)
                 dot[j] += scale[c + j] * dy[c + j] * x[c + j];
-        for (int j = 0; c < cols; c++, j++)
-            dot[j] += scale[c] * dy[c] * x[c];
+#pragma omp simd
+        for (int j = 0; j < PAL_LANES; j++)
+            if (c + j < cols)
+                dot[j] += scale[c + j] * dy[c + j] * x[c + j];
         gh = pal_lanes_total(dot) * r * r / (float)cols;
         for (c = 0; c < cols; c++)
             dx[c] += r * (scale[c] * dy[c] - x[c] * gh);
