@@ -11,9 +11,8 @@
 
 /* Round to the nearest of 2^bits - 1 evenly spaced values, row by row (each row makes
  * one output): w = s round(w / s) with s = max |row| / (2^(bits - 1) - 1), so that no
- * weight moves by more than s / 2. A weight that is not finite
- * stays so, an infinite one spoils its row. PAL_EINVAL if
- * bits is neither 8 nor 4. */
+ * weight moves by more than s / 2. A weight that is not finite stays so, an infinite
+ * one spoils its row. PAL_EINVAL if bits is neither 8 nor 4. */
 PAL_MUST_CHECK
 int pal_quantize(const pal_layout_t *layout, const uint8_t *slices, int bits,
                  float *weights, pal_error_t *err);

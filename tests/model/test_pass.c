@@ -329,21 +329,27 @@ static void a_batch_that_predicts_nothing(void **state)
         assert_true(s->grad[i] == 0.0f);
 }
 
-static void nan_weights_give_a_nan_loss(void **state)
+/* A NaN shows as one, whichever weight it is; so does an infinity, as one or the other.
+ * What overflows on the way shows too, or leaves a loss. */
+static void broken_weights_show_in_the_loss(void **state)
 {
+    static const float broken[] = {NAN, INFINITY, -INFINITY, 3e38f};
     sample_t *s = *state;
 
-    for (int32_t i = 0; i < s->layout->slice_count; i++) {
-        const int64_t at = s->layout->slices[i].offset;
-        float kept = s->weights[at];
+    s->tokens[0] = 0; /* row 0 is read */
+    for (int32_t i = 0; i < 4 * s->layout->slice_count; i++) {
+        const int64_t at = s->layout->slices[i / 4].offset;
+        const float kept = s->weights[at];
+        double loss;
 
-        if (s->layout->slices[i].kind == PAL_TOKEN_EMBEDDING)
-            s->tokens[0] = 0; /* row 0 is read */
-        s->weights[at] = NAN;
+        s->weights[at] = broken[i % 4];
         sample_forward(s);
-        assert_true(isnan(pal_loss_nll(s->pass, 1.0)));
+        loss = pal_loss_nll(s->pass, 1.0);
         pal_backward(s->pass, s->weights, NULL, s->grad);
         s->weights[at] = kept;
+        if (i % 4 == 0 ? !isnan(loss) : i % 4 < 3 ? isfinite(loss) : loss < 0.0)
+            fail_msg("%s with %g: loss %g", s->layout->slices[i / 4].name,
+                     (double)broken[i % 4], loss);
     }
 }
 
@@ -419,7 +425,7 @@ int main(void)
         SAMPLE_TESTS(reserved_memory_is_kept),
         cmocka_unit_test(too_much_memory_is_refused),
         SAMPLE_TESTS(a_batch_that_predicts_nothing),
-        SAMPLE_TESTS(nan_weights_give_a_nan_loss),
+        SAMPLE_TESTS(broken_weights_show_in_the_loss),
         SAMPLE_TESTS(bad_batches_are_refused),
     };
 
