@@ -86,6 +86,15 @@ static int add_world(builder_t *builder, const pal_world_spec_t *spec, int64_t w
     return check_ground(builder, &world->ground);
 }
 
+/* 1 if `words` gives the vocabulary that the world has: it had fewer than it might. */
+static int has_words(const pal_plan_world_t *world, int64_t words)
+{
+    const int32_t size = pal_tokenizer_size(world->ground.corpus.tokenizer);
+    const int32_t found = size - PAL_FIRST_WORD;
+
+    return world->words == words || (found < world->words && found <= words);
+}
+
 /* Make the world of a spec with that vocabulary unless it was made for another base.
  * Worlds of one spec stand together at the end. */
 static int find_world(builder_t *builder, const pal_world_spec_t *spec, int32_t first,
@@ -94,7 +103,7 @@ static int find_world(builder_t *builder, const pal_world_spec_t *spec, int32_t 
     const pal_plan_t *plan = builder->plan;
 
     for (*row = first; *row < plan->world_count; ++*row)
-        if (plan->worlds[*row].words == words)
+        if (has_words(&plan->worlds[*row], words))
             return PAL_OK;
     return add_world(builder, spec, words);
 }
@@ -202,7 +211,8 @@ static int add_base(builder_t *builder, int32_t world, const pal_base_spec_t *sp
     pal_plan_base_t base = {.spec = *spec, .world = world};
     int rc;
 
-    base.key = pal_base_key(ground->world.key, spec);
+    base.key = pal_base_key(ground->world.key,
+                            pal_tokenizer_size(ground->corpus.tokenizer), spec);
     *row = pal_keymap_find(&builder->bases, base.key);
     if (*row >= 0)
         return PAL_OK;

@@ -68,13 +68,15 @@ static void begin_key(pal_hash_t *hash, const char *stage, pal_key_t parent)
     pal_hash_key(hash, parent);
 }
 
-pal_key_t pal_base_key(pal_key_t world, const pal_base_spec_t *spec)
+pal_key_t pal_base_key(pal_key_t world, int32_t vocab, const pal_base_spec_t *spec)
 {
+    pal_model_spec_t model = spec->model;
     pal_hash_t hash;
 
+    model.words = vocab;
     begin_key(&hash, "base", world);
     pal_hash_print(&hash, "seed=%lld", (long long)spec->seed);
-    pal_param_hash(pal_model_params, &spec->model, &hash);
+    pal_param_hash(pal_model_params, &model, &hash);
     pal_param_hash(pal_pretrain_params, &spec->pretrain, &hash);
     return pal_hash_end(&hash);
 }

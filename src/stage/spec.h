@@ -14,7 +14,7 @@
 #include "world/world.h"
 
 /* Raise it whenever the same config gives other numbers: old rows then do not match. */
-enum { PAL_CODE_SCHEMA = 2 };
+enum { PAL_CODE_SCHEMA = 3 };
 
 typedef struct {
     const pal_world_kind_t *kind;
@@ -83,7 +83,8 @@ void pal_spec_normalize(pal_base_spec_t *base, pal_unlearn_spec_t *unlearn);
 /* 1 if the coefficient means something for the method (not for a control). */
 int pal_unlearn_has_coefficient(const pal_unlearn_spec_t *spec);
 
-pal_key_t pal_base_key(pal_key_t world, const pal_base_spec_t *spec);
+/* vocab is the vocabulary that came out: `words` beyond it changes nothing. */
+pal_key_t pal_base_key(pal_key_t world, int32_t vocab, const pal_base_spec_t *spec);
 pal_key_t pal_unlearn_key(pal_key_t base, const pal_unlearn_spec_t *spec);
 pal_key_t pal_trial_key(pal_key_t unlearned, const pal_attack_spec_t *spec);
 

@@ -87,6 +87,12 @@ static inline size_t weight_bytes(const fixture_t *f)
     return (size_t)f->layout->count * sizeof(float);
 }
 
+static inline pal_key_t base_key(const fixture_t *f, const pal_base_spec_t *spec)
+{
+    return pal_base_key(f->ground.world.key,
+                        pal_tokenizer_size(f->ground.corpus.tokenizer), spec);
+}
+
 static inline int fixture_make(void **state)
 {
     fixture_t *f = calloc(1, sizeof *f);
@@ -99,7 +105,7 @@ static inline int fixture_make(void **state)
     assert_int_equal(pal_base_layout(&f->ground, &f->base, &f->layout, &err), PAL_OK);
     assert_int_equal(pal_lab_create(NULL, &f->lab, &err), PAL_OK);
     f->start = malloc(weight_bytes(f));
-    f->base_key = pal_base_key(f->ground.world.key, &f->base);
+    f->base_key = base_key(f, &f->base);
     assert_int_equal(pal_stage_base(f->lab, &f->ground, &f->base, f->base_key, f->start,
                                     &result, &err),
                      PAL_OK);

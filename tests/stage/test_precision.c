@@ -21,8 +21,7 @@ static void precision_is_in_the_key(void **state)
     assert_int_equal(pal_base_precision(&f->base), PAL_FP32);
     set(pal_model_params, &rounded.model, "precision", "bf16");
     assert_int_equal(pal_base_precision(&rounded), PAL_BF16);
-    assert_false(
-        pal_key_equal(f->base_key, pal_base_key(f->ground.world.key, &rounded)));
+    assert_false(pal_key_equal(f->base_key, base_key(f, &rounded)));
 }
 
 /* The same random numbers, 20 steps: other weights, but near. Back in FP32 the lab

@@ -17,14 +17,28 @@ static void every_parameter_changes_the_key(void **state)
         pal_base_spec_t spec = f->base;
 
         set(pal_pretrain_params, &spec.pretrain, pretrain[i].key, pretrain[i].text);
-        assert_false(
-            pal_key_equal(f->base_key, pal_base_key(f->ground.world.key, &spec)));
+        assert_false(pal_key_equal(f->base_key, base_key(f, &spec)));
     }
     assert_false(pal_key_equal(pal_unlearn_key(f->base_key, &gd),
                                pal_unlearn_key(f->base_key, &ria)));
     moved.common.holdout = 1;
     assert_false(pal_key_equal(pal_trial_key(f->base_key, &attack),
                                pal_trial_key(f->base_key, &moved)));
+}
+
+/* A limit of words that is not reached does not matter; the vocabulary does. */
+static void unused_words_do_not_change_the_key(void **state)
+{
+    fixture_t *f = *state;
+    const int32_t vocab = pal_tokenizer_size(f->ground.corpus.tokenizer);
+    pal_base_spec_t spec = f->base;
+
+    set(pal_model_params, &spec.model, "words", "1000000");
+    assert_true(pal_key_equal(f->base_key, base_key(f, &spec)));
+    assert_false(pal_key_equal(f->base_key,
+                               pal_base_key(f->ground.world.key, vocab - 1, &f->base)));
+    set(pal_model_params, &spec.model, "size", "llama-nano");
+    assert_false(pal_key_equal(f->base_key, base_key(f, &spec)));
 }
 
 static void controls_are_normalized(void **state)
@@ -38,8 +52,7 @@ static void controls_are_normalized(void **state)
     b.common.recipe.lr = 0.5;
     pal_spec_normalize(&base, &a);
     pal_spec_normalize(&half, &b);
-    assert_true(pal_key_equal(pal_base_key(f->ground.world.key, &base),
-                              pal_base_key(f->ground.world.key, &half)));
+    assert_true(pal_key_equal(base_key(f, &base), base_key(f, &half)));
     assert_true(pal_key_equal(pal_unlearn_key(f->base_key, &a),
                               pal_unlearn_key(f->base_key, &b)));
     assert_false(pal_unlearn_has_coefficient(&a));
@@ -268,7 +281,7 @@ static void the_finding_in_small(void **state)
     gd.common.recipe.batch = 16;
     gd.common.coefficient = 0.3;
     attack.common.recipe.steps = 60;
-    key = pal_base_key(f->ground.world.key, &spec);
+    key = base_key(f, &spec);
     assert_int_equal(
         pal_stage_base(f->lab, &f->ground, &spec, key, base, &before, &err), PAL_OK);
     key = pal_unlearn_key(key, &gd);
@@ -325,7 +338,7 @@ static void the_probe_reads_what_was_taught(void **state)
         double v;
 
         spec.pretrain.taught = taught;
-        key = pal_base_key(f->ground.world.key, &spec);
+        key = base_key(f, &spec);
         assert_int_equal(
             pal_stage_base(f->lab, &f->ground, &spec, key, weights, &result, NULL),
             PAL_OK);
@@ -339,6 +352,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_parameter_changes_the_key),
+        cmocka_unit_test(unused_words_do_not_change_the_key),
         cmocka_unit_test(controls_are_normalized),
         cmocka_unit_test(taught_facts_are_nested),
         cmocka_unit_test(the_attacker_never_sees_v_or_dev),

@@ -272,6 +272,23 @@ static void worlds_and_vocabularies_multiply(void **unused)
     drop(&made);
 }
 
+/* More words than there are make the same world, and the same base. */
+static void unused_words_are_shared(void **unused)
+{
+    made_t made;
+    const pal_plan_t *plan = &made.plan;
+
+    (void)unused;
+    make("sweep: s\nworld: {kind: synthetic, facts: 15}\n"
+         "model: {words: [50, 16384, 1000000]}\ncontrols: false\n"
+         "unlearn: {method: gd}\n" ATTACK,
+         &made);
+    assert_sound(plan);
+    assert_int_equal(plan->world_count, 2);
+    assert_int_equal(plan->base_count, 2);
+    drop(&made);
+}
+
 static void equal_configs_have_equal_plans(void **unused)
 {
     static const char *const same[] = {
@@ -419,6 +436,7 @@ int main(void)
         cmocka_unit_test(the_floor_is_shared),
         cmocka_unit_test(overlapping_blocks_are_one),
         cmocka_unit_test(worlds_and_vocabularies_multiply),
+        cmocka_unit_test(unused_words_are_shared),
         cmocka_unit_test(equal_configs_have_equal_plans),
         cmocka_unit_test(settings_name_everything_but_the_seed),
         cmocka_unit_test(what_tables_cannot_see_is_refused),
