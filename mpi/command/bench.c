@@ -15,7 +15,7 @@
 enum { MODEL, PRECISION, THREADS, TIME, PEER, ONLY, OUTPUT };
 
 static const pal_option_t options[] = {
-    {"model", 'm', "NAME", "this size alone (default: every size up to width 512)"},
+    {"model", 'm', "NAME", "this size alone (default: GPT-2 styles up to width 512)"},
     {"precision", 0, "NAME", "of our matrix products: fp32 (default) or bf16"},
     {"threads", 't', "N", "also with N threads (default: 1 alone)"},
     {"time", 0, "MS", "milliseconds a training step is measured (default: 1000)"},
@@ -136,12 +136,12 @@ static int bench_kernels(bench_t *bench, pal_error_t *err)
 
 static void print_step(const bench_t *bench, const pal_step_result_t *r)
 {
-    const double t = r->token.median;
+    const double t = r->token.median, layers = r->products.layers.median;
 
-    printf("%-8s %-12s %7d %9.0f %+4.0f %% %8.1f %6.0f %% %7.2f", bench->preset,
+    printf("%-8s %-12s %7d %9.0f %+4.0f %% %8.1f %6.0f %% %7.2f %6.2f", bench->preset,
            bench->workload.name, bench->used, 1 / t, 100 * (r->token.most - t) / t,
            r->flops / t / 1e9, 100 * r->flops / t / (bench->peak * bench->used),
-           t / r->products_token.median);
+           t / layers, t / (layers + r->products.attention.median));
     for (int p = 0; p < PAL_PEER_PRECISIONS && bench->script; p++)
         printf("  %5.2f (%.2f-%.2f)", r->ratio[p].median, r->ratio[p].least,
                r->ratio[p].most);
@@ -161,11 +161,12 @@ static int bench_step(bench_t *bench, pal_error_t *err)
     print_step(bench, &r);
     line = line_object(bench);
     json_object_update_new(
-        line, json_pack("{s:o, s:o, s:f, s:f, s:f, s:f, s:f}", "seconds_of_token",
+        line, json_pack("{s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:f}", "seconds_of_token",
                         timing_object(r.token), "products_of_token",
-                        timing_object(r.products_token), "flops_of_token", r.flops,
+                        timing_object(r.products.layers), "attention_of_token",
+                        timing_object(r.products.attention), "flops_of_token", r.flops,
                         "tokens_per_second", 1 / r.token.median, "over_products",
-                        r.token.median / r.products_token.median, "of_machine",
+                        r.token.median / r.products.layers.median, "of_machine",
                         r.flops / r.token.median / (bench->peak * bench->used),
                         "first_loss", r.loss));
     if (bench->script)
@@ -208,10 +209,12 @@ static void print_header(const bench_t *bench, int part)
 {
     if (part == STEPS)
         printf("\ntraining steps: tokens that are no pads; longest; share of the "
-               "machine's FLOP/s;\ntime over that of the matrix products alone%s\n"
+               "machine's FLOP/s;\ntime over that of the layers' matrix products "
+               "alone, and over "
+               "these and attention%s\n"
                "model    sequences    threads  tokens/s         GFLOP/s  machine    "
-               "over%s\n",
-               bench->script ? "; PyTorch's time over ours, median (range)" : "",
+               "over   both%s\n",
+               bench->script ? ";\nPyTorch's time over ours, median (range)" : "",
                bench->script ? "  FP32 peer          bf16 peer" : "");
     if (part == CHOICE)
         puts("\nmultiple choice: facts/s, the question once or with each choice again\n"

@@ -2,13 +2,16 @@
 
 #include <stdlib.h>
 
+#include "kernel/attention.h"
 #include "kernel/gemm.h"
 
 typedef struct {
     const pal_layout_t *layout;
+    const pal_batch_t *batch;
     int32_t tokens, rows;
     float *weights, *grad; /* as the layout says */
     float *x, *y, *dx;     /* of a layer; none feeds another, so nothing grows fast */
+    float *log_sum, *scratch; /* of attention */
     pal_gemm_t how;
 } products_t;
 
@@ -33,6 +36,26 @@ static void multiply(void *ctx)
         pal_gemm_weights(&p->how, p->grad + slice->offset, p->y, p->x, n, slice->cols,
                          slice->rows);
         pal_gemm_inputs(&p->how, p->dx, p->y, w, n, slice->cols, slice->rows);
+    }
+}
+
+/* Of x as queries, keys and values; every block the same. */
+static void attend(void *ctx)
+{
+    const products_t *p = ctx;
+    const pal_shape_t *s = &p->layout->shape;
+    const int32_t heads = s->heads, groups = s->kv_heads, size = pal_shape_head_size(s);
+    const int32_t *offsets = p->batch->offsets, row = pal_shape_qkv_size(s);
+
+    for (int32_t i = 0; i < s->layers * p->batch->sequences; i++) {
+        const int32_t b = i % p->batch->sequences, length = offsets[b + 1] - offsets[b];
+        const size_t at = (size_t)offsets[b], out = at * s->width;
+
+        pal_attention_forward(p->y + out, p->log_sum, p->x + at * row, 0, length, heads,
+                              groups, size, p->scratch);
+        pal_attention_backward(p->dx + at * row, p->y + out, p->y + out, p->log_sum,
+                               p->x + at * row, length, heads, groups, size,
+                               p->scratch);
     }
 }
 
@@ -66,32 +89,44 @@ static size_t largest_room(const products_t *p)
     return largest;
 }
 
-int pal_products_time(const pal_workload_t *workload, const pal_batch_t *batch,
-                      double seconds, pal_timing_t *timing, pal_error_t *err)
+static int allocate(products_t *p, pal_error_t *err)
 {
-    const size_t count = (size_t)workload->layout->count;
-    products_t p = {.layout = workload->layout,
-                    .tokens = pal_batch_tokens(batch),
-                    .how = {.precision = workload->precision}};
-    size_t floats;
+    const pal_shape_t *s = &p->layout->shape;
+    const size_t count = (size_t)p->layout->count;
+    const size_t floats = (size_t)p->tokens * widest_layer(p);
+    const size_t sums = (size_t)s->context * (size_t)s->heads;
+    const size_t scratch = pal_attention_scratch(s->context, pal_shape_head_size(s));
 
-    p.rows = p.tokens - batch->sequences;
-    floats = (size_t)p.tokens * widest_layer(&p);
-    p.weights = calloc(2 * count, sizeof(float));
-    p.x = calloc(3 * floats + largest_room(&p), sizeof(float));
-    if (!p.weights || !p.x) {
-        free(p.weights);
-        free(p.x);
+    p->weights = calloc(2 * count, sizeof(float));
+    p->x = calloc(3 * floats + sums + scratch + largest_room(p), sizeof(float));
+    if (!p->weights || !p->x)
         return PAL_FAIL(err, PAL_ENOMEM, "matrix products of %zu weights", count);
+    pal_bench_fill(p->weights, count, 2e-4f);
+    pal_bench_fill(p->x, floats, 1e-2f);
+    p->grad = p->weights + count;
+    p->y = p->x + floats;
+    p->dx = p->y + floats;
+    p->log_sum = p->dx + floats;
+    p->scratch = p->log_sum + sums;
+    p->how.room = p->scratch + scratch;
+    return PAL_OK;
+}
+
+int pal_products_time(const pal_workload_t *workload, const pal_batch_t *batch,
+                      double seconds, pal_products_t *products, pal_error_t *err)
+{
+    products_t p = {.layout = workload->layout,
+                    .batch = batch,
+                    .tokens = pal_batch_tokens(batch),
+                    .rows = pal_batch_tokens(batch) - batch->sequences,
+                    .how = {.precision = workload->precision}};
+    int rc = allocate(&p, err);
+
+    if (rc == PAL_OK) {
+        products->layers = pal_timing_take(multiply, &p, seconds);
+        products->attention = pal_timing_take(attend, &p, seconds);
     }
-    pal_bench_fill(p.weights, count, 2e-4f);
-    pal_bench_fill(p.x, floats, 1e-2f);
-    p.grad = p.weights + count;
-    p.y = p.x + floats;
-    p.dx = p.y + floats;
-    p.how.room = p.dx + floats;
-    *timing = pal_timing_take(multiply, &p, seconds);
     free(p.weights);
     free(p.x);
-    return PAL_OK;
+    return rc;
 }

@@ -5,10 +5,14 @@
 #include "bench/timing.h"
 #include "bench/workload.h"
 
-/* Time the products of every linear layer that a step on that batch computes, forward
- * and backward, one after the other. Attention is not among them. */
+/* Seconds of a step's products on a batch, forward and backward. */
+typedef struct {
+    pal_timing_t layers;    /* of every linear layer, one after the other */
+    pal_timing_t attention; /* attention itself, a product of its own kind */
+} pal_products_t;
+
 PAL_MUST_CHECK
 int pal_products_time(const pal_workload_t *workload, const pal_batch_t *batch,
-                      double seconds, pal_timing_t *timing, pal_error_t *err);
+                      double seconds, pal_products_t *products, pal_error_t *err);
 
 #endif

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/products.h"
 #include "model/loss.h"
 #include "train/train.h"
 
@@ -141,17 +140,22 @@ static int train(run_t *run, pal_trainer_t *trainer, float *weights, pal_error_t
     return rc == PAL_ESTOP ? PAL_OK : rc; /* watch() had enough */
 }
 
-/* Per token, as everything is. */
+static pal_timing_t per_token(pal_timing_t timing, double tokens)
+{
+    return (pal_timing_t){timing.median / tokens, timing.least / tokens,
+                          timing.most / tokens, timing.repeats};
+}
+
 static int time_products(const pal_workload_t *workload, double seconds,
-                         pal_timing_t *timing, pal_error_t *err)
+                         pal_products_t *products, pal_error_t *err)
 {
     const pal_batch_t *batch = pal_workload_batch(workload, 0);
     const double tokens = pal_batch_tokens(batch);
-    int rc = pal_products_time(workload, batch, seconds, timing, err);
+    int rc = pal_products_time(workload, batch, seconds, products, err);
 
     if (rc == PAL_OK)
-        *timing = (pal_timing_t){timing->median / tokens, timing->least / tokens,
-                                 timing->most / tokens, timing->repeats};
+        *products = (pal_products_t){per_token(products->layers, tokens),
+                                     per_token(products->attention, tokens)};
     return rc;
 }
 
@@ -182,7 +186,7 @@ int pal_step_time(const pal_workload_t *workload, const char *script, int32_t th
     if (rc == PAL_OK && script)
         rc = pal_peer_start(script, workload, weights, threads, &run->peer, err);
     if (rc == PAL_OK)
-        rc = time_products(workload, seconds / 4, &result->products_token, err);
+        rc = time_products(workload, seconds / 4, &result->products, err);
     if (rc == PAL_OK)
         rc = train(run, trainer, weights, err);
     if (rc == PAL_OK)

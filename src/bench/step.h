@@ -3,6 +3,7 @@
 #define PAL_BENCH_STEP_H
 
 #include "bench/peer.h"
+#include "bench/products.h"
 #include "bench/timing.h"
 #include "bench/workload.h"
 
@@ -13,10 +14,10 @@ extern const char *const pal_peer_precisions[PAL_PEER_PRECISIONS];
 /* All per token that is no pad. Rounds of steps are timed; the ratio is taken round by
  * round, between neighbours in time. */
 typedef struct {
-    pal_timing_t token;          /* seconds */
-    pal_timing_t products_token; /* the matrix products alone, products.h */
-    double flops;                /* of a token, mean over the batches */
-    double loss;                 /* of the first step, on the initial weights */
+    pal_timing_t token;      /* seconds */
+    pal_products_t products; /* alone */
+    double flops;            /* of a token, mean over the batches */
+    double loss;             /* of the first step, on the initial weights */
     pal_timing_t peer_token[PAL_PEER_PRECISIONS]; /* repeats 0: no peer */
     pal_timing_t ratio[PAL_PEER_PRECISIONS];      /* peer's seconds / ours */
     double peer_loss[PAL_PEER_PRECISIONS];
