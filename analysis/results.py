@@ -10,8 +10,8 @@ each (seed, held-out fold) the trial whose learning rate is best on the dev fold
 
 import argparse
 import functools
-import itertools
 import os
+import re
 import sys
 import zlib
 from collections import namedtuple
@@ -32,11 +32,21 @@ Section = namedtuple("Section", "label floor ceiling cells")  # cells: those tha
 COLUMNS = ("state world model seed taught method coefficient unlearn_lr unlearn_steps role"
            " attack attack_lr holdout setting attack_setting base v_before retain_before"
            " v_after dev_after v_after_max retain_after bits bits_before").split()
-#: what `crc` of a trial covers, in its order
-COVERED = ("state key v_before dev_before retain_before v_after dev_after v_after_max"
-           " retain_after chosen_step max_step points curve_step curve_loss curve_v"
-           " curve_dev bits bits_before error").split()
-INDEX_HEAD = 80  # bytes of the index's first line
+MODEL_RESULTS = "loss v_accuracy retain_accuracy bits error".split()
+#: what `crc` covers beside state and key, in its order
+COVERED = {
+    "base": MODEL_RESULTS,
+    "unlearned": ["steps_done", *MODEL_RESULTS],
+    "trials": ("v_before dev_before retain_before v_after dev_after v_after_max"
+               " retain_after chosen_step max_step points curve_step curve_loss curve_v"
+               " curve_dev bits bits_before error").split(),
+}
+SCHEMA = 2
+INDEX_HEAD = rb"palimpsest results, schema (\d+), (\d+) bytes, crc ([0-9a-f]{8})\n"
+INDEX_HEAD_BYTES = 80
+INDEX_MOST = 1 << 24
+
+Place = namedtuple("Place", "width rows offset crc")  # crc: None if it may change
 
 
 class ResultsError(Exception):
@@ -59,32 +69,49 @@ def read_columns(group, names):
             else group[name][:] for name in names}
 
 
-def plan_checksums(path):
-    """'/trials/seed' -> CRC-32 of its bytes, for each column that the plan determines: from
-    the index, the text before HDF5's own bytes."""
+def read_index(path):
+    """'/trials/seed' -> Place, of every column: the text before HDF5's own bytes."""
     with open(path, "rb") as file:
-        head = file.read(INDEX_HEAD).split()
-        if head[:2] != [b"palimpsest", b"results,"]:
+        head = re.match(INDEX_HEAD, file.read(INDEX_HEAD_BYTES))
+        if not head:
             raise ResultsError("no index of palimpsest")
-        lines = [line.decode().split() for line in itertools.takewhile(
-            lambda line: not line.startswith(b"attribute"),
-            file.read(int(head[4])).splitlines())]
-    return {line[1]: int(line[5], 16) for line in lines if len(line) == 6}
+        schema, size, crc = int(head[1]), int(head[2]), int(head[3], 16)
+        if schema != SCHEMA:
+            raise ResultsError(f"written with schema {schema}; this reads {SCHEMA}")
+        body = file.read(min(size, INDEX_MOST))
+        if zlib.crc32(body) != crc:
+            raise DamageError("its index has another checksum")
+    lines = [line.split() for line in body.decode().split("\nattribute ")[0].splitlines()
+             if line.startswith("column ")]
+    return {name: Place(int(width), int(rows), int(offset), int(crc[0], 16) if crc else None)
+            for _, name, width, rows, offset, *crc in lines}
 
 
-def check_plan(file, checksums):
-    """Refuse a file in which a column of the plan is not as it was made."""
-    for name, crc in checksums.items():
-        if zlib.crc32(file[name][:].tobytes()) != crc:
+def check_columns(file, index):
+    """Refuse a file whose columns are not where, or whose plan is not as it was made."""
+    for name, place in index.items():
+        column = file[name]
+        width = column.dtype.itemsize if column.dtype.kind == "S" else column[:1].size
+        if place.rows and (column.id.get_offset(), len(column), width) != (
+                place.offset, place.rows, place.width):
+            raise DamageError(f"the column {name} is not where it was made")
+        if place.crc is not None and zlib.crc32(column[:].tobytes()) != place.crc:
             raise DamageError(f"the column {name} is not as it was made")
+    for table in ("worlds", "facts", *COVERED):
+        for name in file[table]:
+            if f"/{table}/{name}" not in index:
+                raise DamageError(f"its index has no column /{table}/{name}")
 
 
-def check_rows(group, states):
+def check_rows(group, states, results):
     """Refuse a file in which a row that counts has another checksum."""
-    require_columns(group, ("crc", *COVERED))
-    covered = [group[name][:] for name in COVERED]
-    for row, crc in enumerate(group["crc"][:]):
-        if states[row] in (DONE, DIVERGED) and crc != zlib.crc32(
+    require_columns(group, ("crc", "state", "key", *results))
+    covered = [group[name][:] for name in ("state", "key", *results)]
+    crcs = group["crc"][:]
+    for row, state in enumerate(states):
+        if state >= len(STATES):
+            raise DamageError(f"row {row} of {group.name} has a state that does not exist")
+        if state in (DONE, DIVERGED) and crcs[row] != zlib.crc32(
                 b"".join(column[row:row + 1].tobytes() for column in covered)):
             raise DamageError(f"row {row} of {group.name} has another checksum")
 
@@ -213,18 +240,20 @@ class Cell:
 class Results:
     def __init__(self, path):
         try:
+            index = read_index(path)
             with h5py.File(path, "r", locking=False) as file:
                 self._read(file)
-                check_plan(file, plan_checksums(path))
-                check_rows(file["trials"], self.trials["state"])
+                check_columns(file, index)
+                check_rows(file["trials"], self.trials["state"], COVERED["trials"])
+                for table in ("base", "unlearned"):
+                    check_rows(file[table], file[table]["state"][:], COVERED[table])
         except FileNotFoundError:
             raise ResultsError(f"{path}: no such file") from None
-        except (OSError, KeyError, AttributeError, TypeError, UnicodeDecodeError) as error:
-            raise ResultsError(f"{path}: not a results file: {error}") from None
-        except ResultsError as error:
-            raise ResultsError(f"{path}: not a results file: {error}") from None
         except DamageError as error:
             raise ResultsError(f"{path}: damaged: {error}") from None
+        except Exception as error:  # of bytes that are no HDF5 h5py raises anything
+            what = " ".join(str(error).split()) or type(error).__name__
+            raise ResultsError(f"{path}: not a results file: {what}") from None
         if not len(self.trials["state"]):
             raise ResultsError(f"{path}: a results file without trials")
         self.path = path
@@ -232,7 +261,7 @@ class Results:
         self.cells = self._cells()
 
     def _read(self, file):
-        for name in ("trials", "facts", "worlds", "base"):
+        for name in ("worlds", "facts", *COVERED):
             if name not in file or not isinstance(file[name], h5py.Group):
                 raise ResultsError(f"no group '/{name}'")
         sweep = file.attrs["sweep"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 import h5py
 import numpy as np
@@ -69,7 +70,8 @@ class Damage(unittest.TestCase):
             made.make(self.path, seeds=(0,))
             self.change(column, row, value)
             says = f"made.h5: damaged: row {row} of /trials has another checksum"
-            self.assert_refused(says, "show", self.path)
+            for command in ("show", "status", "verify"):
+                self.assert_refused(says, command, self.path)
             self.assert_refused(says, "show", "--json", self.path)
             self.assert_not_read(says)
             # The same command as ever mends it.
@@ -78,10 +80,70 @@ class Damage(unittest.TestCase):
             self.assertGreater(len(res.Results(self.path).cells), 0)
 
     def test_rows_of_models(self):
+        for table, column, row, value, says in (
+                ("unlearned", "v_accuracy", 2, 0.125, "another checksum"),
+                ("base", "bits", 0, np.uint8(0), "another checksum"),
+                ("base", "state", 0, 9, "a state that does not exist"),
+                ("trials", "state", 5, 4, "a state that does not exist")):
+            made.make(self.path, seeds=(0,))
+            self.change(f"{table}/{column}", row, value)
+            says = f"damaged: row {row} of /{table} has {says}"
+            for command in ("show", "status", "verify"):
+                self.assert_refused(says, command, self.path)
+            self.assert_not_read(says)
+
+    def test_index(self):
         made.make(self.path, seeds=(0,))
-        self.change("unlearned/v_accuracy", 2, 0.125)
-        self.assert_refused("damaged: row 2 of /unlearned has another checksum", "show",
-                            self.path)
+        whole = read_bytes(self.path)
+        for old, new, says in (
+                (b"/trials/method ", b"/trials/methoD ", "its index has another checksum"),
+                (b"schema 2,", b"schema 3,", "written with schema 3; this reads 2"),
+                (b"bytes, crc ", b"bytes, crx ", "no index of palimpsest"),
+                (b"palimpsest", b"palimpsesT", "no index of palimpsest")):
+            with open(self.path, "wb") as file:
+                file.write(whole.replace(old, new, 1))
+            self.assert_not_read(says)
+        # With the right checksum, as a hostile hand would.
+        head, body = whole[:res.INDEX_HEAD_BYTES], whole[res.INDEX_HEAD_BYTES:]
+        size = int(head.split()[4])
+        for old, new, says in (
+                (b"/trials/method ", b"/trials/methoD ", "methoD"),
+                (b"column /trials/method ", b"dolumn /trials/method ",
+                 "its index has no column /trials/method"),
+                (b"column /trials/seed 1", b"column /trials/seed 2", "/trials/seed")):
+            index = body[:size].replace(old, new, 1)
+            sealed = head.split(b"crc")[0] + b"crc %08x\n" % zlib.crc32(index)
+            with open(self.path, "wb") as file:
+                file.write(sealed.ljust(res.INDEX_HEAD_BYTES, b"\0") + index + body[size:])
+            self.assert_not_read(says)
+
+    def test_any_byte(self):
+        """What HDF5 reads: one line, whatever it meets there."""
+        made.make(self.path, seeds=(0,), facts=60, models=(("none", None), ("gd", 0.1)))
+        whole, rng, refused = read_bytes(self.path), np.random.default_rng(3), 0
+        start = whole.index(b"\x89HDF")
+        for _ in range(150):
+            changed = bytearray(whole)
+            for place in start + rng.integers(0, min(8000, len(whole) - start), 4):
+                changed[place] ^= rng.integers(1, 256)
+            with open(self.path, "wb") as file:
+                file.write(changed)
+            try:
+                res.Results(self.path)
+            except res.ResultsError as error:
+                self.assertNotIn("\n", str(error))
+                refused += 1
+        self.assertGreater(refused, 75)
+
+    def test_a_script_says_one_line(self):
+        made.make(self.path, seeds=(0,))
+        with open(self.path, "r+b") as file:
+            file.truncate(30000)
+        script = os.path.join(os.path.dirname(res.__file__), "table.py")
+        run = subprocess.run([sys.executable, script, self.path, "-o", self.path + ".csv"],
+                             capture_output=True, text=True)
+        self.assertEqual((run.returncode, run.stdout, run.stderr.count("\n")), (2, "", 1),
+                         run.stderr)
 
     def test_what_is_no_file(self):
         made.make(self.path, seeds=(0,))
