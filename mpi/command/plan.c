@@ -1,13 +1,14 @@
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "command/cli.h"
 #include "place.h"
 #include "plan/cost.h"
 #include "store/store.h"
 #include "sweep/compute.h"
+#include "sweep/paths.h"
 
 enum { RANKS, OUTPUT };
 
@@ -19,8 +20,8 @@ static const pal_option_t options[] = {
 
 /* Of the run to be. */
 typedef struct {
-    const char *config, *output;         /* output: NULL is the default */
-    char file[4096];                     /* results */
+    const char *config, *output; /* output: NULL is the default */
+    pal_paths_t paths;
     int32_t done, left;                  /* trials that the file has; rows it lacks */
     double ranks, rate_least, rate_most; /* FLOP/s */
     double core_seconds, seconds, rank_bytes, file_bytes;
@@ -38,23 +39,30 @@ static int32_t usable_cores(void)
     return n > 0 ? n : 1;
 }
 
-/* The results file, and what of the plan it and the cache beside it have. */
+/* As `run` would refuse it; without -o it makes the folder. */
+static int check_output(const char *output, pal_error_t *err)
+{
+    char *target;
+    int rc = output ? pal_file_target(output, &target, err) : PAL_OK;
+
+    if (output && rc == PAL_OK)
+        free(target);
+    return rc;
+}
+
+/* What of the plan the results file and the cache beside it have. */
 static int read_done(const pal_plan_t *plan, forecast_t *forecast, pal_done_t *done,
                      pal_error_t *err)
 {
-    char copy[sizeof forecast->file], cache[sizeof forecast->file + 8];
-    int n = forecast->output
-                ? snprintf(forecast->file, sizeof copy, "%s", forecast->output)
-                : snprintf(forecast->file, sizeof copy, "results/%s.h5", plan->name);
-    int rc;
+    pal_paths_t *paths = &forecast->paths;
+    int rc = pal_paths_set(forecast->output, plan->name, paths, err);
 
-    if (n <= 0 || n >= (int)sizeof copy)
-        return PAL_REJECT(err, "-o: a name of %d bytes", n);
-    rc = pal_done_read(forecast->file, plan, done, err);
-    strcpy(copy, forecast->file);
-    snprintf(cache, sizeof cache, "%s/cache", dirname(copy));
+    if (rc == PAL_OK)
+        rc = check_output(forecast->output, err);
+    if (rc == PAL_OK)
+        rc = pal_done_read(paths->file, plan, done, err);
     for (int32_t i = 0; rc == PAL_OK && i < plan->base_count; i++)
-        done->weights[i] = pal_compute_train.cached(plan, cache, i) != 0;
+        done->weights[i] = pal_compute_train.cached(plan, paths->cache, i) != 0;
     return rc;
 }
 
@@ -122,8 +130,24 @@ static void print_plan(const pal_plan_t *plan, const forecast_t *forecast)
     print_sharing("unlearned models", plan->unlearned_count, plan->asked_unlearned);
     if (forecast->done > 0)
         printf("done               %d of %d trials in %s; %s\n", forecast->done,
-               plan->trial_count, forecast->file,
+               plan->trial_count, forecast->paths.file,
                forecast->left ? "what follows is for the rest" : "nothing to compute");
+}
+
+/* A word as a shell reads it. */
+static void print_word(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789%+,-./:=@_";
+
+    if (word[strspn(word, plain)] == 0) {
+        printf(" %s", word);
+        return;
+    }
+    printf(" '");
+    for (; *word; word++)
+        fputs(*word == '\'' ? "'\\''" : (char[]){*word, 0}, stdout);
+    printf("'");
 }
 
 static void print_commands(const forecast_t *forecast)
@@ -132,14 +156,20 @@ static void print_commands(const forecast_t *forecast)
            gigabytes = forecast->rank_bytes * 1.25;
     int minutes = (int)(hours < 2000 ? hours * 60 : 120000) + 5;
 
-    printf("\nhere               mpirun -n %.0f --bind-to none palimpsest run %s%s%s\n",
-           forecast->ranks, forecast->config, forecast->output ? " -o " : "",
-           forecast->output ? forecast->output : "");
-    printf("cluster            sbatch --nodes=1 --ntasks-per-node=%.0f "
-           "--mem-per-cpu=%.0fM "
-           "--time=%d:%02d:00 \\\n                   slurm/sweep.sbatch %s %s\n",
-           forecast->ranks, gigabytes / 1e6 + 1, minutes / 60, minutes % 60,
-           forecast->config, forecast->file);
+    printf("\nhere               mpirun -n %.0f --bind-to none palimpsest run",
+           forecast->ranks);
+    print_word(forecast->config);
+    if (forecast->output) {
+        printf(" -o");
+        print_word(forecast->output);
+    }
+    printf("\ncluster            sbatch --nodes=1 --ntasks-per-node=%.0f "
+           "--mem-per-cpu=%.0fM --time=%d:%02d:00 \\\n                   "
+           "slurm/sweep.sbatch",
+           forecast->ranks, gigabytes / 1e6 + 1, minutes / 60, minutes % 60);
+    print_word(forecast->config);
+    print_word(forecast->paths.file);
+    printf("\n");
 }
 
 static void print_forecast(const forecast_t *forecast)
@@ -157,7 +187,7 @@ static void print_forecast(const forecast_t *forecast)
     pal_cli_bytes(forecast->rank_bytes, text, sizeof text);
     printf("memory             %s a rank\n", text);
     pal_cli_bytes(forecast->file_bytes, text, sizeof text);
-    printf("results file       %s (%s)\n", text, forecast->file);
+    printf("results file       %s (%s)\n", text, forecast->paths.file);
 }
 
 static int show_plan(forecast_t *forecast, pal_error_t *err)

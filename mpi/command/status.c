@@ -237,6 +237,8 @@ static int run(const char *const operands[], const char *const values[])
     int rc = pal_store_view(operands[0], &store, &err);
 
     if (rc == PAL_OK)
+        rc = pal_store_check_rows(store, &err);
+    if (rc == PAL_OK)
         rc = read_status(store, &status, &err);
     if (rc == PAL_OK && values[JSON])
         rc = print_json(&status, &err);

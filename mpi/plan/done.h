@@ -13,10 +13,10 @@ typedef struct {
     pal_arena_t arena;
 } pal_done_t;
 
-/* Find the plan's rows in the file by key. Done and diverged rows count, failed ones
- * are tried again. Nothing is done if there is no such file. PAL_EINVAL: not a results
- * file, or one with finished rows that the plan does not have, which `run` refuses too.
- * On failure *done is zeroed. */
+/* Find the plan's rows in the file by key. Done and diverged rows count if they are
+ * whole; others, and failed ones, are computed again. Nothing is done if there is no
+ * such file. PAL_EINVAL: not a results file, or one with finished rows that the plan
+ * does not have, which `run` refuses too. On failure *done is zeroed. */
 PAL_MUST_CHECK
 int pal_done_read(const char *path, const pal_plan_t *plan, pal_done_t *done,
                   pal_error_t *err);

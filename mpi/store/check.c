@@ -114,13 +114,19 @@ int pal_stretch_is_whole(const pal_stretch_t *stretch, int32_t i)
 /* A row that failed is no result, and a run may just set it back. */
 static int check_rows(const pal_stretch_t *stretch, pal_error_t *err)
 {
-    for (int32_t i = 0; i < stretch->count; i++)
-        if (pal_is_finished(stretch->states[i]) && !pal_stretch_is_whole(stretch, i))
-            return PAL_REJECT(err,
-                              "%s: damaged: row %d of %s has another checksum; "
-                              "`palimpsest run` with its config computes it again",
-                              stretch->store->path, stretch->first + i,
-                              pal_table_path(stretch->table));
+    for (int32_t i = 0; i < stretch->count; i++) {
+        int strange = stretch->states[i] > PAL_ROW_DIVERGED;
+
+        if (!strange &&
+            (!pal_is_finished(stretch->states[i]) || pal_stretch_is_whole(stretch, i)))
+            continue;
+        return PAL_REJECT(err,
+                          "%s: damaged: row %d of %s has %s; `palimpsest run` with its "
+                          "config computes it again",
+                          stretch->store->path, stretch->first + i,
+                          pal_table_path(stretch->table),
+                          strange ? "a state that does not exist" : "another checksum");
+    }
     return PAL_OK;
 }
 

@@ -12,8 +12,9 @@ enum { PAL_STORE_SCHEMA = 2 };
     X(schema)                                                                          \
     X(code_schema)                                                                     \
     X(sweep)                                                                           \
-    X(config) X(plan) X(commit) X(version) X(compiler) X(mpi) X(hdf5) X(blas)          \
-        X(blas_core) X(hwloc) X(cpu)
+    X(config)                                                                          \
+    X(plan) X(commit) X(version) X(compiler) X(mpi) X(hdf5) X(blas) X(blas_core)       \
+        X(hwloc) X(cpu)
 
 enum {
 #define X(name) PAL_ATTRIBUTE_##name,
@@ -125,11 +126,12 @@ PAL_MUST_CHECK
 int pal_store_lock(const char *path, double patience, int *lock, pal_error_t *err);
 void pal_store_unlock(const char *path, int lock); /* lock < 0: nothing */
 
-/* move.c: from the file of another plan, take over every finished row whose key
- * the plan of `fresh` has, and the sessions. PAL_EINVAL if a finished row has no place.
- */
+/* move.c: from the file of another plan into that of this one, take over the rows that
+ * match and the sessions. *damaged: rows left behind, for their checksum does not
+ * match. PAL_EINVAL if a finished row has no place. */
 PAL_MUST_CHECK
-int pal_store_move(pal_store_t *old, pal_store_t *fresh, pal_error_t *err);
+int pal_store_move(const pal_store_t *old, pal_store_t *fresh, const pal_plan_t *plan,
+                   int32_t *damaged, pal_error_t *err);
 
 /* /base, /unlearned or /trials -> the table in /run. */
 pal_table_t pal_store_run_table(pal_table_t table);

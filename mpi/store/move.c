@@ -1,47 +1,8 @@
-/* From the file of another plan to that of this one, row by row, by key. */
+/* From the file of another plan to that of this one, row by row. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/file.h"
-
-enum { KEY_BYTES = PAL_KEY_TEXT - 1 };
-
-typedef struct {
-    char key[KEY_BYTES];
-    int32_t row;
-} pal_keyed_row_t;
-
-static int by_key(const void *a, const void *b)
-{
-    return memcmp(a, b, KEY_BYTES);
-}
-
-/* Rows of a table sorted by key, malloc'ed. */
-static int sort_rows(const pal_store_t *store, pal_table_t table, pal_keyed_row_t **out,
-                     pal_error_t *err)
-{
-    int column = pal_column_find(table, "key");
-    int32_t rows = store->rows[table];
-    pal_keyed_row_t *list = calloc((size_t)rows + 1, sizeof *list);
-    int rc = PAL_OK;
-
-    if (!list)
-        return PAL_FAIL(err, PAL_ENOMEM, "%d keys", rows);
-    if (rows > 0 && store->spans[column].stride != KEY_BYTES)
-        rc = PAL_REJECT(err, "%s: keys of %zu bytes in %s", store->path,
-                        store->spans[column].stride, pal_table_path(table));
-    for (int32_t i = 0; i < rows && rc == PAL_OK; i++) {
-        list[i].row = i;
-        rc = pal_store_get(store, column, i, 1, list[i].key, err);
-    }
-    if (rc != PAL_OK) {
-        free(list);
-        return rc;
-    }
-    qsort(list, (size_t)rows, sizeof *list, by_key);
-    *out = list;
-    return PAL_OK;
-}
 
 /* Copy one column's value: the same, cut or filled up to the new width. A cut may only
  * lose what was blank. */
@@ -101,67 +62,40 @@ static int read_where(const pal_store_t *store, pal_table_t table, int32_t row,
     return rc;
 }
 
-/* A row whose checksum does not match is left behind, and computed again. */
-static int move_row(pal_store_t *old, int32_t from, pal_store_t *fresh, int32_t to,
-                    pal_table_t table, uint8_t *in, uint8_t *out, pal_error_t *err)
+static int move_row(const pal_store_t *old, int32_t from, pal_store_t *fresh,
+                    int32_t to, pal_table_t table, uint8_t *in, uint8_t *out,
+                    pal_error_t *err)
 {
-    pal_state_t state = (pal_state_t)old->states[table][from];
-    char key[PAL_KEY_TEXT] = "";
     pal_where_t where;
-    uint32_t crc = 0;
-    int rc;
+    int rc = pal_store_read(old, table, from, in, err);
 
-    rc = pal_store_get(old, pal_column_find(table, "key"), from, 1, key, err);
-    if (rc == PAL_OK)
-        rc = pal_store_get(old, pal_column_find(table, "crc"), from, 1, &crc, err);
-    if (rc == PAL_OK)
-        rc = pal_store_read(old, table, from, in, err);
     if (rc == PAL_OK)
         rc = read_where(old, table, from, &where, err);
-    if (rc != PAL_OK)
+    if (rc != PAL_OK || !fit_record(old, fresh, table, in, out))
         return rc;
-    if (crc != pal_store_crc(state, key, in, pal_store_record_size(old, table)) ||
-        !fit_record(old, fresh, table, in, out))
-        return PAL_OK;
-    return pal_store_write(fresh, table, to, state, out, &where, err);
+    return pal_store_write(fresh, table, to, pal_store_state(old, table, from), out,
+                           &where, err);
 }
 
-/* Finished rows of `old` without a place in `fresh` go into *homeless; with move set
- * the others are copied. */
-static int move_table(pal_store_t *old, pal_store_t *fresh, pal_table_t table, int move,
-                      int32_t *homeless, pal_error_t *err)
+/* from[i]: the row of `old` that is row i of `fresh`, or -1. */
+static int move_table(const pal_store_t *old, pal_store_t *fresh, pal_table_t table,
+                      const int32_t *from, pal_error_t *err)
 {
     uint8_t *in = malloc(pal_store_record_size(old, table) + 1);
     uint8_t *out = malloc(pal_store_record_size(fresh, table) + 1);
-    pal_keyed_row_t *theirs = NULL, *ours = NULL;
-    int rc;
+    int rc = PAL_OK;
 
     if (!in || !out)
         rc = PAL_FAIL(err, PAL_ENOMEM, "records of %s", pal_table_path(table));
-    else
-        rc = sort_rows(old, table, &theirs, err);
-    if (rc == PAL_OK)
-        rc = sort_rows(fresh, table, &ours, err);
-    for (int32_t i = 0; rc == PAL_OK && i < old->rows[table]; i++) {
-        const pal_keyed_row_t *to;
-
-        if (!pal_is_finished(old->states[table][theirs[i].row]))
-            continue;
-        to =
-            bsearch(&theirs[i], ours, (size_t)fresh->rows[table], sizeof *ours, by_key);
-        if (!to)
-            ++*homeless;
-        else if (move)
-            rc = move_row(old, theirs[i].row, fresh, to->row, table, in, out, err);
-    }
-    free(ours);
-    free(theirs);
+    for (int32_t i = 0; rc == PAL_OK && i < fresh->rows[table]; i++)
+        if (from[i] >= 0)
+            rc = move_row(old, from[i], fresh, i, table, in, out, err);
     free(out);
     free(in);
     return rc;
 }
 
-static int move_sessions(pal_store_t *old, pal_store_t *fresh, pal_error_t *err)
+static int move_sessions(const pal_store_t *old, pal_store_t *fresh, pal_error_t *err)
 {
     uint8_t bytes[256];
     int rc = PAL_OK;
@@ -187,26 +121,19 @@ static int same_sessions(const pal_store_t *old, const pal_store_t *fresh)
     return old->rows[PAL_TABLE_SESSIONS] == fresh->rows[PAL_TABLE_SESSIONS];
 }
 
-int pal_store_move(pal_store_t *old, pal_store_t *fresh, pal_error_t *err)
+int pal_store_move(const pal_store_t *old, pal_store_t *fresh, const pal_plan_t *plan,
+                   int32_t *damaged, pal_error_t *err)
 {
-    int32_t trials = 0, models = 0;
-    int rc;
+    pal_match_t match;
+    int rc = pal_store_match(old, plan, &match, err);
 
-    rc = move_table(old, fresh, PAL_TABLE_TRIALS, 0, &trials, err);
-    if (rc == PAL_OK)
-        rc = move_table(old, fresh, PAL_TABLE_UNLEARNED, 0, &models, err);
-    if (rc == PAL_OK)
-        rc = move_table(old, fresh, PAL_TABLE_BASE, 0, &models, err);
     if (rc != PAL_OK)
         return rc;
-    if (trials || models)
-        return PAL_REJECT(err,
-                          "%s holds %d done trials and %d done models that this "
-                          "config does not have; choose another -o, or move it away",
-                          old->path, trials, models);
     for (int t = PAL_TABLE_BASE; t <= PAL_TABLE_TRIALS && rc == PAL_OK; t++)
-        rc = move_table(old, fresh, (pal_table_t)t, 1, &models, err);
+        rc = move_table(old, fresh, (pal_table_t)t, match.rows[t], err);
     if (rc == PAL_OK && same_sessions(old, fresh))
         rc = move_sessions(old, fresh, err);
+    *damaged = match.damaged;
+    pal_match_free(&match);
     return rc;
 }

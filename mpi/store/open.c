@@ -74,9 +74,10 @@ static int make_temporary(const char *path, pal_plan_t *plan, const char *config
     return rc;
 }
 
-/* Make the file; with `old`, take over its rows before it gets its name. */
+/* Make the file; with `old`, take over its rows before it gets its name. *damaged: rows
+ * of it that were left behind. */
 static int create(const char *path, pal_plan_t *plan, const char *config,
-                  pal_store_t *old, pal_error_t *err)
+                  const pal_store_t *old, int32_t *damaged, pal_error_t *err)
 {
     char *name;
     pal_store_t *fresh = NULL;
@@ -87,7 +88,7 @@ static int create(const char *path, pal_plan_t *plan, const char *config,
     if (old) {
         rc = pal_store_attach(name, 1, &fresh, err);
         if (rc == PAL_OK)
-            rc = pal_store_move(old, fresh, err);
+            rc = pal_store_move(old, fresh, plan, damaged, err);
         if (rc == PAL_OK && fsync(fresh->fd) != 0)
             rc = PAL_FAIL(err, PAL_EIO, "%s: %s", name, strerror(errno));
         pal_store_close(fresh);
@@ -218,11 +219,11 @@ static int prepare(const char *path, pal_plan_t *plan, const char *config,
         if (err)
             err->text[0] = 0; /* as it should be */
         resume->created = 1;
-        return create(path, plan, config, NULL, err);
+        return create(path, plan, config, NULL, NULL, err);
     }
     if (rc == PAL_OK && !same_plan(old, plan)) {
         resume->created = 2;
-        rc = create(path, plan, config, old, err);
+        rc = create(path, plan, config, old, &resume->corrupt, err);
     }
     pal_store_close(old);
     return rc;

@@ -36,10 +36,26 @@ const char *pal_store_attribute(const pal_store_t *store, const char *name);
 int32_t pal_store_width(const pal_store_t *store, pal_table_t table,
                         const char *column);
 
-/* Do the checksums of all rows that are done or diverged match? PAL_EINVAL names the
- * first that does not. */
+/* Has every row a state that exists, and do the checksums of those that are done or
+ * diverged match? PAL_EINVAL names the first that does not. */
 PAL_MUST_CHECK
 int pal_store_check_rows(const pal_store_t *store, pal_error_t *err);
+
+/* What of a plan a file has already, row by row of the plan. */
+typedef struct {
+    /* Of /base, /unlearned, /trials: the row of the file that is done or diverged and
+     * whole; -1: none. In the arena. */
+    int32_t *rows[PAL_TABLES];
+    int32_t damaged; /* rows of the plan with another checksum: computed again */
+    pal_arena_t arena;
+} pal_match_t;
+
+/* Find the plan's rows by key. PAL_EINVAL: a finished row is none of the plan. On
+ * failure *match is zeroed. */
+PAL_MUST_CHECK
+int pal_store_match(const pal_store_t *store, const pal_plan_t *plan,
+                    pal_match_t *match, pal_error_t *err);
+void pal_match_free(pal_match_t *match);
 
 /* A whole numeric column of any type, as it is in the file now: values[rows * width],
  * written. PAL_ENOENT: no such column; PAL_EINVAL: it is text; PAL_EIO. */

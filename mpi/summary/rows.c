@@ -184,9 +184,9 @@ int pal_rows_read(const pal_store_t *store, pal_arena_t *arena, pal_rows_t *rows
     if (rc != PAL_OK)
         return rc;
     rows->bases = pal_store_rows(store, PAL_TABLE_BASE);
-    rc = check(rows, err);
+    rc = pal_store_check_rows(store, err); /* at least those read as done */
     if (rc == PAL_OK)
-        rc = pal_store_check_rows(store, err); /* at least those read as done */
+        rc = check(rows, err);
     return rc == PAL_OK ? find_seeds(rows, arena, err) : rc;
 }
 

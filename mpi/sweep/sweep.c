@@ -1,7 +1,6 @@
 #include "sweep/sweep.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +10,11 @@
 
 #include "kernel/threads.h"
 #include "sweep/coordinator.h"
+#include "sweep/paths.h"
 #include "sweep/start.h"
 #include "sweep/worker.h"
 
-enum { PATH_BYTES = 4096, HOSTS_BYTES = 256, EXIT_STOPPED = 75 };
+enum { HOSTS_BYTES = 256, EXIT_STOPPED = 75 };
 static const double LEASE = 30, PATIENCE = 10; /* s */
 static const long NAP = 1000 * 1000;           /* ns */
 
@@ -28,7 +28,8 @@ typedef struct {
     MPI_Comm comm;
     int rank, ranks;
     double lease;
-    char path[PATH_BYTES], cache[PATH_BYTES + 8], hosts[HOSTS_BYTES];
+    pal_paths_t paths;
+    char hosts[HOSTS_BYTES];
     pal_transport_t *transport;
     pal_worker_t *worker;
 
@@ -71,24 +72,6 @@ static double seconds(void)
 
 /* --- Before the work --- */
 
-static int set_paths(pal_sweep_t *sweep, pal_error_t *err)
-{
-    const char *output = sweep->options->output;
-    char copy[PATH_BYTES];
-    int n;
-
-    if (output)
-        n = snprintf(sweep->path, sizeof sweep->path, "%s", output);
-    else
-        n = snprintf(sweep->path, sizeof sweep->path, "results/%s.h5",
-                     sweep->plan->name);
-    if (n >= PATH_BYTES || n == 0)
-        return PAL_REJECT(err, "-o: a name of %d bytes", n);
-    strcpy(copy, sweep->path);
-    snprintf(sweep->cache, sizeof sweep->cache, "%s/cache", dirname(copy));
-    return PAL_OK;
-}
-
 static int make_folder(const char *path, pal_error_t *err)
 {
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
@@ -106,7 +89,7 @@ static void fill_queue(pal_sweep_t *sweep)
                 pal_queue_add(sweep->queue, (pal_table_t)t, row);
     for (int32_t row = 0; row < sweep->plan->base_count; row++)
         if (pal_store_state(sweep->store, PAL_TABLE_BASE, row) == PAL_ROW_DONE &&
-            sweep->compute->cached(sweep->plan, sweep->cache, row))
+            sweep->compute->cached(sweep->plan, sweep->paths.cache, row))
             pal_queue_base_ready(sweep->queue, row);
     pal_queue_start(sweep->queue);
 }
@@ -134,15 +117,15 @@ static void say_start(pal_sweep_t *sweep, const pal_resume_t *resume)
         pal_progress_say(progress,
                          "warning: %d rows of %s had a wrong checksum and are "
                          "computed again",
-                         resume->corrupt, sweep->path);
+                         resume->corrupt, sweep->paths.file);
     if (sweep->options->quiet)
         return;
     if (resume->created == 2)
         pal_progress_say(progress, "%s: %d rows of the plan before this one are kept",
-                         sweep->path, resume->kept);
+                         sweep->paths.file, resume->kept);
     if (pal_queue_left(sweep->queue) == 0)
         pal_progress_say(progress, "%s: all %d trials are done; nothing to compute: %s",
-                         plan->name, plan->trial_count, sweep->path);
+                         plan->name, plan->trial_count, sweep->paths.file);
     else
         pal_progress_say(progress,
                          "%s: %d of %d trials to do, %d base models, %d "
@@ -162,8 +145,8 @@ static int open_store(pal_sweep_t *sweep, const char *text, pal_error_t *err)
     if (!sweep->options->output)
         rc = make_folder("results", err);
     if (rc == PAL_OK)
-        rc = pal_store_open(sweep->path, sweep->plan, text, PATIENCE, &sweep->store,
-                            &resume, err);
+        rc = pal_store_open(sweep->paths.file, sweep->plan, text, PATIENCE,
+                            &sweep->store, &resume, err);
     if (rc == PAL_OK)
         rc = pal_queue_create(sweep->plan, sweep->ranks, &sweep->queue, err);
     if (rc != PAL_OK)
@@ -172,7 +155,7 @@ static int open_store(pal_sweep_t *sweep, const char *text, pal_error_t *err)
     say_start(sweep, &resume);
     if (pal_queue_left(sweep->queue) == 0)
         return PAL_OK;
-    rc = make_folder(sweep->cache, err);
+    rc = make_folder(sweep->paths.cache, err);
     if (rc == PAL_OK)
         rc = pal_store_session(sweep->store, sweep->ranks, sweep->hosts, job ? job : "",
                                err);
@@ -182,7 +165,8 @@ static int open_store(pal_sweep_t *sweep, const char *text, pal_error_t *err)
 /* Collective. *left: rows to compute. */
 static int begin(pal_sweep_t *sweep, const char *text, int32_t *left, pal_error_t *err)
 {
-    int rc = set_paths(sweep, err);
+    int rc =
+        pal_paths_set(sweep->options->output, sweep->plan->name, &sweep->paths, err);
 
     if (rc == PAL_OK)
         rc = pal_transport_create(sweep->comm, pal_record_most(sweep->plan),
@@ -205,8 +189,8 @@ static int begin(pal_sweep_t *sweep, const char *text, int32_t *left, pal_error_
     MPI_Bcast(left, 1, MPI_INT32_T, 0, sweep->comm);
     if (*left == 0)
         return PAL_OK;
-    rc = pal_worker_create(sweep->plan, sweep->compute, sweep->cache, sweep->transport,
-                           &stop, &sweep->worker, err);
+    rc = pal_worker_create(sweep->plan, sweep->compute, sweep->paths.cache,
+                           sweep->transport, &stop, &sweep->worker, err);
     if (rc == PAL_OK && sweep->rank == 0)
         rc = pal_coordinator_create(sweep->plan, sweep->store, sweep->queue,
                                     sweep->transport, &sweep->progress, sweep->lease,
@@ -335,7 +319,7 @@ static int conclude(pal_sweep_t *sweep, pal_error_t *err)
     int32_t left = pal_queue_left(sweep->queue);
     int rc = pal_store_session_end(sweep->store, err);
 
-    pal_progress_end(&sweep->progress, sweep->path, pal_queue_flops(sweep->queue),
+    pal_progress_end(&sweep->progress, sweep->paths.file, pal_queue_flops(sweep->queue),
                      seconds());
     if (rc != PAL_OK)
         return rc;

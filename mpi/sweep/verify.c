@@ -30,6 +30,8 @@ static int open_all(verifier_t *v, const char *path, pal_error_t *err)
     char key[PAL_KEY_TEXT];
     int rc = pal_store_view(path, &v->store, err);
 
+    if (rc == PAL_OK)
+        rc = pal_store_check_rows(v->store, err);
     if (rc != PAL_OK)
         return rc;
     text = pal_store_attribute(v->store, "config");

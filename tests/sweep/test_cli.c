@@ -244,6 +244,76 @@ static void a_plan_counts_what_is_done(void **unused)
                 "not have");
     assert_int_equal(run("plan c.yaml -o c.yaml"), 2);
     assert_says("c.yaml: not a results file");
+    assert_int_equal(run("plan c.yaml -o nowhere/out.h5"), 2);
+    assert_says("palimpsest: nowhere/out.h5: its folder does not exist\n");
+}
+
+/* The commands a plan prints are for a shell. */
+static void a_plan_quotes_names(void **unused)
+{
+    (void)unused;
+    write_file("it's one.yaml", small);
+    assert_int_equal(run("plan \"it's one.yaml\" -o 'a;b.h5' -n 1"), 0);
+    assert_says("run 'it'\\''s one.yaml' -o 'a;b.h5'\n");
+    assert_says("slurm/sweep.sbatch 'it'\\''s one.yaml' 'a;b.h5'\n");
+    shell("rm \"it's one.yaml\"");
+}
+
+/* Change bytes of a finished trial. */
+static void damage(const char *column, int32_t row, uint8_t byte)
+{
+    char path[8192];
+    const pal_span_t *span;
+    pal_store_t *store;
+    int64_t at;
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/out.h5", folder);
+    assert_int_equal(pal_store_attach(path, 0, &store, NULL), PAL_OK);
+    span = &store->spans[pal_column_find(PAL_TABLE_TRIALS, column)];
+    at = span->offset + (int64_t)span->stride * row;
+    pal_store_close(store);
+    file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
+    assert_int_equal(putc(byte, file), byte);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* All commands see the same rows as done; only `run` computes the others again. */
+static void a_damaged_row_is_not_done(void **unused)
+{
+    static const struct {
+        const char *column, *says;
+        uint8_t byte;
+    } cases[] = {{"bits", "another checksum", 0xff},
+                 {"state", "a state that does not exist", 7}};
+    static const char *const readers[] = {"status", "status --json", "show", "verify"};
+    char says[256];
+
+    (void)unused;
+    write_config(small);
+    shell("sed 's/seed: .*/seed: [0, 1, 2]/' c.yaml >more.yaml");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(run("run c.yaml -o out.h5"), 0);
+        damage(cases[i].column, 3, cases[i].byte);
+        snprintf(says, sizeof says, "out.h5: damaged: row 3 of /trials has %s; ",
+                 cases[i].says);
+        for (int j = 0; j < 4; j++) {
+            char command[64];
+
+            snprintf(command, sizeof command, "%s out.h5", readers[j]);
+            assert_int_equal(run(command), 2);
+            assert_says(says);
+        }
+        assert_int_equal(run("plan c.yaml -o out.h5"), 0);
+        assert_says("done               15 of 16 trials");
+        assert_int_equal(run(i ? "run more.yaml -o out.h5" : "run c.yaml -o out.h5"),
+                         0);
+        assert_says("warning: 1 rows of out.h5 had a wrong checksum and are computed");
+        assert_int_equal(run("verify out.h5"), 0);
+    }
+    shell("rm out.h5 more.yaml");
 }
 
 /* Change the first number of the record of a finished trial, checksum and all. */
@@ -436,6 +506,8 @@ int main(void)
         cmocka_unit_test(what_only_the_world_tells_ends_with_2),
         cmocka_unit_test(a_plan_says_what_it_takes),
         cmocka_unit_test(a_plan_counts_what_is_done),
+        cmocka_unit_test(a_plan_quotes_names),
+        cmocka_unit_test(a_damaged_row_is_not_done),
         cmocka_unit_test(a_sweep_from_run_to_show),
         cmocka_unit_test(verify_finds_a_false_row),
         cmocka_unit_test(other_files_are_refused_in_one_line),
