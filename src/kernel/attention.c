@@ -13,7 +13,14 @@ PAL_INLINE size_t whole_lanes(int32_t n)
     return ((size_t)n + PAL_LANES - 1) / PAL_LANES * PAL_LANES;
 }
 
-/* Rows of a packed head of keys. */
+/* Rows of a packed head: an odd number of cache lines, so that the rows of its
+ * transpose do not fall on the same few sets of a cache. */
+PAL_INLINE size_t packed_rows(int32_t length)
+{
+    return (whole_lanes(length) / PAL_LANES | 1) * PAL_LANES;
+}
+
+/* Rows that the tiles of a sequence's keys read. */
 PAL_INLINE size_t whole_tiles(int32_t n)
 {
     return ((size_t)n + PAL_TILE - 1) / PAL_TILE * PAL_TILE;
@@ -21,7 +28,7 @@ PAL_INLINE size_t whole_tiles(int32_t n)
 
 size_t pal_attention_scratch(int32_t length, int32_t head_size)
 {
-    size_t rows = whole_lanes(length) + PAL_TILE, size = whole_lanes(head_size);
+    size_t rows = packed_rows(length) + PAL_TILE, size = whole_lanes(head_size);
 
     return 9 * rows * size + (2 * PAL_TILE + 2) * rows;
 }
@@ -46,7 +53,7 @@ PAL_INLINE place_t find_group(int32_t group, int32_t length, int32_t heads,
                      .width = (size_t)heads * (size_t)size,
                      .key = key,
                      .value = key + (size_t)kv_heads * (size_t)size,
-                     .rows = whole_lanes(length),
+                     .rows = packed_rows(length),
                      .padded = whole_lanes(size)};
 }
 
