@@ -5,10 +5,11 @@
 #include "command/cli.h"
 #include "sweep/sweep.h"
 
-enum { OUTPUT, LEASE, UNBOUND, QUIET };
+enum { OUTPUT, THREADS, LEASE, UNBOUND, QUIET };
 
 static const pal_option_t options[] = {
     {"output", 'o', "FILE", "results file (default: results/<sweep>.h5)"},
+    {"threads", 't', "N", "threads of each rank (default: 1); give it as many cores"},
     {"lease", 0, "SECONDS", "a rank this long silent counts as lost (default: 30)"},
     {"unbound", 0, NULL, "leave threads on the cores they were given"},
     {"quiet", 'q', NULL, "no progress, only warnings"},
@@ -35,9 +36,13 @@ static int run(const char *const operands[], const char *const values[])
                                  .unbound = values[UNBOUND] != NULL,
                                  .quiet = values[QUIET] != NULL};
     pal_error_t err = {""};
+    double threads = 1;
     int rc = PAL_OK;
 
-    if (values[LEASE])
+    if (values[THREADS])
+        rc = pal_cli_count("threads", values[THREADS], 1, 1024, &threads, &err);
+    sweep.threads = (int)threads;
+    if (rc == PAL_OK && values[LEASE])
         rc = pal_cli_count("lease", values[LEASE], 1, 86400, &sweep.lease, &err);
     if (rc != PAL_OK) {
         if (!is_first_rank())
@@ -56,6 +61,9 @@ const pal_command_t pal_cmd_run = {
     .summary = "Run the sweep of a config, or go on with it",
     .text = "mpirun -n N palimpsest run CONFIG uses N processes; without mpirun it is "
             "one.\n"
+            "Small models fill the cores best with a rank each; where width >= 512 or "
+            "memory is\n"
+            "short, fewer ranks with --threads. Rows have the same bits either way.\n"
             "Interrupted or killed at any time, the same command goes on from the rows "
             "that\n"
             "the results file has. Base models are kept in cache/ beside that file.\n",

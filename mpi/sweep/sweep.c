@@ -178,7 +178,7 @@ static int begin(pal_sweep_t *sweep, const char *text, int32_t *left, pal_error_
         return rc;
     pal_start_place(sweep->comm, sweep->options->unbound, sweep->hosts,
                     sizeof sweep->hosts);
-    pal_threads_set(1);
+    pal_threads_set(sweep->options->threads > 0 ? sweep->options->threads : 1);
     if (sweep->rank == 0)
         rc = open_store(sweep, text, err);
     rc = pal_start_agree(sweep->comm, rc, err);

@@ -16,6 +16,7 @@ typedef struct {
     const char *config; /* path of the config file; only rank 0 reads it */
     const char *output; /* results file; NULL: results/<sweep>.h5 */
     double lease;       /* s of silence after which a rank counts as lost; 0: 30 */
+    int threads;        /* of each rank's kernels; 0: 1 */
     int unbound;        /* 1: leave threads on the cores they were given */
     int quiet;          /* 1: no progress, only warnings */
 } pal_sweep_options_t;

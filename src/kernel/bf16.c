@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernel/clones.h"
+#include "kernel/threads.h"
 
 /* Half a unit in the last place that stays, less one bit if that place is even, carries
  * into it just when x is nearer to the next number above. The largest mantissa carries
@@ -19,20 +20,34 @@ PAL_INLINE uint32_t round_bits(float x)
 }
 
 PAL_CLONES
-void pal_bf16_pack(uint16_t *restrict y, const float *restrict x, int64_t n)
+static void pack_range(uint16_t *restrict y, const float *restrict x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = (uint16_t)(round_bits(x[i]) >> 16);
 }
 
+void pal_bf16_pack(uint16_t *y, const float *x, int64_t n)
+{
+    PAL_PARALLEL
+    for (int64_t i = 0; i < n; i += PAL_PIECE)
+        pack_range(y + i, x + i, pal_piece(i, n, PAL_PIECE));
+}
+
 PAL_CLONES
-void pal_bf16_round(float *restrict y, const float *restrict x, int64_t n)
+static void round_range(float *restrict y, const float *restrict x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         uint32_t bits = round_bits(x[i]) & 0xffff0000;
 
         memcpy(&y[i], &bits, sizeof bits);
     }
+}
+
+void pal_bf16_round(float *y, const float *x, int64_t n)
+{
+    PAL_PARALLEL
+    for (int64_t i = 0; i < n; i += PAL_PIECE)
+        round_range(y + i, x + i, pal_piece(i, n, PAL_PIECE));
 }
 
 float pal_bf16_ref(float x)

@@ -5,6 +5,7 @@
 
 #include "kernel/clones.h"
 #include "kernel/lanes.h"
+#include "kernel/threads.h"
 
 /* Two passes: the mean first, so that a large mean does not eat the variance. */
 PAL_INLINE float row_variance(const float *x, float mean, int32_t n)
@@ -24,10 +25,10 @@ PAL_INLINE float row_variance(const float *x, float mean, int32_t n)
 }
 
 PAL_CLONES
-void pal_layernorm_forward(float *restrict y, float *restrict mean,
-                           float *restrict rstd, const float *restrict x,
-                           const float *restrict scale, const float *restrict shift,
-                           double epsilon, int32_t n, int32_t cols)
+static void layernorm_forward(float *restrict y, float *restrict mean,
+                              float *restrict rstd, const float *restrict x,
+                              const float *restrict scale, const float *restrict shift,
+                              double epsilon, int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, x += cols, y += cols) {
         float m = pal_lanes_sum(x, cols) / (float)cols;
@@ -40,13 +41,24 @@ void pal_layernorm_forward(float *restrict y, float *restrict mean,
     }
 }
 
+void pal_layernorm_forward(float *y, float *mean, float *rstd, const float *x,
+                           const float *scale, const float *shift, double epsilon,
+                           int32_t n, int32_t cols)
+{
+    PAL_PARALLEL
+    for (int32_t i = 0; i < n; i += PAL_PIECE_ROWS)
+        layernorm_forward(y + (size_t)i * cols, mean + i, rstd + i,
+                          x + (size_t)i * cols, scale, shift, epsilon,
+                          pal_piece(i, n, PAL_PIECE_ROWS), cols);
+}
+
 /* With g = scale dy and h = (x - mean) rstd:
  * dx = rstd (g - mean(g) - h mean(g h)). */
 PAL_CLONES
-void pal_layernorm_inputs(float *restrict dx, const float *restrict dy,
-                          const float *restrict x, const float *restrict mean,
-                          const float *restrict rstd, const float *restrict scale,
-                          int32_t n, int32_t cols)
+static void layernorm_inputs(float *restrict dx, const float *restrict dy,
+                             const float *restrict x, const float *restrict mean,
+                             const float *restrict rstd, const float *restrict scale,
+                             int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, dx += cols, dy += cols, x += cols) {
         float sum[PAL_LANES] = {0}, dot[PAL_LANES] = {0};
@@ -72,6 +84,17 @@ void pal_layernorm_inputs(float *restrict dx, const float *restrict dy,
     }
 }
 
+void pal_layernorm_inputs(float *dx, const float *dy, const float *x, const float *mean,
+                          const float *rstd, const float *scale, int32_t n,
+                          int32_t cols)
+{
+    PAL_PARALLEL
+    for (int32_t i = 0; i < n; i += PAL_PIECE_ROWS)
+        layernorm_inputs(dx + (size_t)i * cols, dy + (size_t)i * cols,
+                         x + (size_t)i * cols, mean + i, rstd + i, scale,
+                         pal_piece(i, n, PAL_PIECE_ROWS), cols);
+}
+
 PAL_CLONES
 void pal_layernorm_weights(float *restrict dscale, float *restrict dshift,
                            const float *restrict dy, const float *restrict x,
@@ -86,9 +109,9 @@ void pal_layernorm_weights(float *restrict dscale, float *restrict dshift,
 }
 
 PAL_CLONES
-void pal_rmsnorm_forward(float *restrict y, float *restrict rstd,
-                         const float *restrict x, const float *restrict scale,
-                         double epsilon, int32_t n, int32_t cols)
+static void rmsnorm_forward(float *restrict y, float *restrict rstd,
+                            const float *restrict x, const float *restrict scale,
+                            double epsilon, int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, x += cols, y += cols) {
         float r =
@@ -100,11 +123,20 @@ void pal_rmsnorm_forward(float *restrict y, float *restrict rstd,
     }
 }
 
+void pal_rmsnorm_forward(float *y, float *rstd, const float *x, const float *scale,
+                         double epsilon, int32_t n, int32_t cols)
+{
+    PAL_PARALLEL
+    for (int32_t i = 0; i < n; i += PAL_PIECE_ROWS)
+        rmsnorm_forward(y + (size_t)i * cols, rstd + i, x + (size_t)i * cols, scale,
+                        epsilon, pal_piece(i, n, PAL_PIECE_ROWS), cols);
+}
+
 /* With g = scale dy and h = x rstd: dx = rstd (g - h mean(g h)). */
 PAL_CLONES
-void pal_rmsnorm_inputs(float *restrict dx, const float *restrict dy,
-                        const float *restrict x, const float *restrict rstd,
-                        const float *restrict scale, int32_t n, int32_t cols)
+static void rmsnorm_inputs(float *restrict dx, const float *restrict dy,
+                           const float *restrict x, const float *restrict rstd,
+                           const float *restrict scale, int32_t n, int32_t cols)
 {
     for (int32_t i = 0; i < n; i++, dx += cols, dy += cols, x += cols) {
         float dot[PAL_LANES] = {0}, r = rstd[i], gh;
@@ -122,6 +154,16 @@ void pal_rmsnorm_inputs(float *restrict dx, const float *restrict dy,
         for (c = 0; c < cols; c++)
             dx[c] += r * (scale[c] * dy[c] - x[c] * gh);
     }
+}
+
+void pal_rmsnorm_inputs(float *dx, const float *dy, const float *x, const float *rstd,
+                        const float *scale, int32_t n, int32_t cols)
+{
+    PAL_PARALLEL
+    for (int32_t i = 0; i < n; i += PAL_PIECE_ROWS)
+        rmsnorm_inputs(dx + (size_t)i * cols, dy + (size_t)i * cols,
+                       x + (size_t)i * cols, rstd + i, scale,
+                       pal_piece(i, n, PAL_PIECE_ROWS), cols);
 }
 
 PAL_CLONES

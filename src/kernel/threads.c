@@ -1,5 +1,7 @@
 #include "kernel/threads.h"
 
+#include <omp.h>
+
 static int number = 1;
 
 void pal_threads_set(int threads)
@@ -10,4 +12,9 @@ void pal_threads_set(int threads)
 int pal_threads(void)
 {
     return number;
+}
+
+int pal_thread(void)
+{
+    return omp_get_thread_num();
 }

@@ -58,10 +58,14 @@ struct pal_pass {
     float *narrow;    /* (N, C) */
     float *wide;      /* (N, the larger of a row of qkv and F) */
     float *dgate;     /* (N, F); only with SwiGLU */
-    float *scratch;   /* pal_attention_scratch() */
-    float *joined;    /* (S, (H + 2K) D) qkv of a stem and its branch */
+    int threads;      /* T, that there is room for in: */
+    float *scratch;   /* (T, pal_attention_scratch()) */
+    float *joined;    /* (T, S, (H + 2K) D) qkv of a stem and its branch */
     pal_gemm_t gemm;  /* the precision, and room for it */
 };
+
+/* The calling thread's part of scratch. */
+float *pal_pass_scratch(const pal_pass_t *pass);
 
 void pal_pass_clear_seeds(pal_pass_t *pass);
 

@@ -7,6 +7,7 @@
 #include "kernel/gemm.h"
 #include "kernel/rotary.h"
 #include "kernel/rows.h"
+#include "kernel/threads.h"
 #include "model/activations.h"
 #include "model/norm.h"
 
@@ -181,7 +182,8 @@ static void attend_backward(const pal_pass_t *pass, const pal_activations_t *blo
 
     pal_attention_backward(dqkv, pass->narrow + at * c, block->attended + at * c,
                            block->log_sum + at * shape->heads, block->qkv + at * row,
-                           length, shape->heads, shape->kv_heads, size, pass->scratch);
+                           length, shape->heads, shape->kv_heads, size,
+                           pal_pass_scratch(pass));
     if (shape->position == PAL_ROTARY)
         pal_rotary_backward(dqkv, row, pass->rotary, length,
                             shape->heads + shape->kv_heads, size);
@@ -195,6 +197,7 @@ static int descend_attention(const descent_t *d, int32_t layer)
     if (!descend_linear(d, PAL_ATTENTION_OUT, layer, pass->narrow, pass->dresidual,
                         block->attended))
         return 0;
+    PAL_PARALLEL
     for (int32_t b = 0; b < pass->batch.sequences; b++)
         attend_backward(pass, block, b);
     if (!descend_linear(d, PAL_ATTENTION_QKV, layer, pass->narrow, pass->wide,
@@ -264,7 +267,7 @@ void pal_backward(pal_pass_t *pass, const float *weights, const uint8_t *train,
     descent_t d = {pass, weights, train, grad, 0};
     const int32_t top = highest_seeded(pass);
 
-    assert(!pass->batch.stems);
+    assert(!pass->batch.stems && pass->threads >= pal_threads());
     d.lowest = lowest_wanted(&d);
     if (top >= 0 && d.lowest < pass->layout->slice_count) {
         memset(pass->dresidual, 0,

@@ -6,6 +6,7 @@
 #include "kernel/gemm.h"
 #include "kernel/rotary.h"
 #include "kernel/rows.h"
+#include "kernel/threads.h"
 #include "model/activations.h"
 #include "model/norm.h"
 
@@ -55,29 +56,41 @@ static void linear(const pal_pass_t *pass, const float *weights, pal_slice_kind_
     pal_gemm_forward(&pass->gemm, y, x, weights + w->offset, n, w->cols, w->rows);
 }
 
-/* Attention of one sequence; a branch is joined to its stem, which was turned before.
- */
-static void attend(pal_pass_t *pass, const pal_activations_t *block, int32_t b)
+/* Turn the queries and keys of all sequences; a branch's begin where its stem ends. */
+static void turn(const pal_pass_t *pass, const pal_activations_t *block)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int32_t *offsets = pass->batch.offsets, size = pal_shape_head_size(shape);
+    const int32_t row = pal_shape_qkv_size(shape);
+
+    PAL_PARALLEL
+    for (int32_t b = 0; b < pass->batch.sequences; b++)
+        pal_rotary_forward(
+            block->qkv + (size_t)offsets[b] * row, row,
+            pass->rotary + (size_t)pal_batch_stem(&pass->batch, b) * size,
+            offsets[b + 1] - offsets[b], shape->heads + shape->kv_heads, size);
+}
+
+/* Attention of one sequence; a branch is joined to its stem first. */
+static void attend(const pal_pass_t *pass, const pal_activations_t *block, int32_t b)
 {
     const pal_shape_t *shape = &pass->layout->shape;
     const int32_t *offsets = pass->batch.offsets, size = pal_shape_head_size(shape);
     const int32_t own = offsets[b + 1] - offsets[b];
     const int32_t stem = pal_batch_stem(&pass->batch, b);
     const size_t at = (size_t)offsets[b], row = (size_t)pal_shape_qkv_size(shape);
-    float *qkv = block->qkv + at * row;
+    const float *qkv = block->qkv + at * row;
+    float *joined = pass->joined + (size_t)pal_thread() * shape->context * row;
 
-    if (shape->position == PAL_ROTARY)
-        pal_rotary_forward(qkv, (int32_t)row, pass->rotary + (size_t)stem * size, own,
-                           shape->heads + shape->kv_heads, size);
     if (stem > 0) {
-        memcpy(pass->joined, block->qkv + (size_t)offsets[pass->batch.stems[b]] * row,
+        memcpy(joined, block->qkv + (size_t)offsets[pass->batch.stems[b]] * row,
                (size_t)stem * row * sizeof *qkv);
-        memcpy(pass->joined + (size_t)stem * row, qkv, (size_t)own * row * sizeof *qkv);
-        qkv = pass->joined;
+        memcpy(joined + (size_t)stem * row, qkv, (size_t)own * row * sizeof *qkv);
+        qkv = joined;
     }
     pal_attention_forward(block->attended + at * shape->width,
                           block->log_sum + at * shape->heads, qkv, stem, stem + own,
-                          shape->heads, shape->kv_heads, size, pass->scratch);
+                          shape->heads, shape->kv_heads, size, pal_pass_scratch(pass));
 }
 
 static void forward_attention(pal_pass_t *pass, const float *weights, int32_t layer)
@@ -89,6 +102,9 @@ static void forward_attention(pal_pass_t *pass, const float *weights, int32_t la
          block->attention_mean, block->attention_rstd, input, pass->tokens);
     linear(pass, weights, PAL_ATTENTION_QKV, layer, block->qkv, NULL,
            block->attention_norm);
+    if (pass->layout->shape.position == PAL_ROTARY)
+        turn(pass, block);
+    PAL_PARALLEL
     for (int32_t b = 0; b < pass->batch.sequences; b++)
         attend(pass, block, b);
     linear(pass, weights, PAL_ATTENTION_OUT, layer, block->middle, input,

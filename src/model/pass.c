@@ -6,6 +6,7 @@
 
 #include "kernel/attention.h"
 #include "kernel/rotary.h"
+#include "kernel/threads.h"
 #include "model/activations.h"
 
 enum { CACHE_LINE = 64, LINE_FLOATS = CACHE_LINE / sizeof(float) };
@@ -66,6 +67,17 @@ static size_t product_room(pal_precision_t precision, const pal_shape_t *shape,
                   pal_gemm_room(precision, (int32_t)r, c, shape->vocab));
 }
 
+static size_t attention_scratch(const pal_shape_t *shape)
+{
+    return pal_attention_scratch(shape->context, pal_shape_head_size(shape));
+}
+
+float *pal_pass_scratch(const pal_pass_t *pass)
+{
+    return pass->scratch +
+           (size_t)pal_thread() * attention_scratch(&pass->layout->shape);
+}
+
 /* What does not belong to a block. */
 static void cut_rest(pal_pass_t *pass, cutter_t *cutter, size_t n, size_t r,
                      const pal_shape_t *shape)
@@ -87,9 +99,8 @@ static void cut_rest(pal_pass_t *pass, cutter_t *cutter, size_t n, size_t r,
     pass->wide = cut(cutter, n, larger(qkv, f));
     if (shape->mlp == PAL_SWIGLU)
         pass->dgate = cut(cutter, n, f);
-    pass->scratch = cut(
-        cutter, pal_attention_scratch(shape->context, pal_shape_head_size(shape)), 1);
-    pass->joined = cut(cutter, (size_t)shape->context, qkv);
+    pass->scratch = cut(cutter, (size_t)pass->threads, attention_scratch(shape));
+    pass->joined = cut(cutter, (size_t)pass->threads * (size_t)shape->context, qkv);
     pass->gemm.room = cut(cutter, product_room(pass->gemm.precision, shape, n, r), 1);
 }
 
@@ -117,7 +128,7 @@ double pal_pass_bytes(const pal_shape_t *shape, pal_precision_t precision,
     const size_t n = (size_t)tokens, c = (size_t)shape->width;
     cutter_t block = {0}, stream = {0}, rest = {0};
     pal_activations_t unused_block;
-    pal_pass_t unused = {.gemm.precision = precision};
+    pal_pass_t unused = {.gemm.precision = precision, .threads = pal_threads()};
 
     cut_block(&unused_block, &block, n, shape);
     (void)cut(&stream, n, c);
@@ -195,6 +206,7 @@ const pal_gemm_t *pal_pass_gemm(const pal_pass_t *pass)
 int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,
                      pal_error_t *err)
 {
+    const int threads = pass->threads;
     float *memory = NULL;
     size_t floats;
 
@@ -203,12 +215,15 @@ int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_
         tokens = pass->token_capacity;
     if (rows < pass->row_capacity)
         rows = pass->row_capacity;
-    if (tokens == pass->token_capacity && rows == pass->row_capacity)
+    if (tokens == pass->token_capacity && rows == pass->row_capacity &&
+        threads >= pal_threads())
         return PAL_OK;
+    pass->threads = pal_threads() > threads ? pal_threads() : threads;
     floats = cut_all(pass, NULL, (size_t)tokens, (size_t)rows);
     if (floats <= most_floats)
         memory = aligned_alloc(CACHE_LINE, floats * sizeof *memory);
     if (!memory) {
+        pass->threads = threads;
         cut_all(pass, pass->memory, (size_t)pass->token_capacity,
                 (size_t)pass->row_capacity);
         return PAL_FAIL(err, PAL_ENOMEM,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/optimizer.h"
+#include "kernel/threads.h"
 #include "kernel/vector.h"
 #include "train/adapter.h"
 
@@ -121,6 +122,19 @@ static float *moment(const pal_trainer_t *trainer, int i, int64_t offset)
     return i < trainer->optimizer->moments ? trainer->moments[i] + offset : NULL;
 }
 
+static void update_slice(pal_trainer_t *trainer, const pal_slice_t *slice,
+                         const pal_update_t *h, float *weights)
+{
+    PAL_PARALLEL
+    for (int64_t i = 0; i < slice->size; i += PAL_PIECE) {
+        const int64_t at = slice->offset + i;
+
+        trainer->optimizer->update(weights + at, trainer->grad + at,
+                                   moment(trainer, 0, at), moment(trainer, 1, at),
+                                   pal_piece(i, slice->size, PAL_PIECE), h);
+    }
+}
+
 static void update(pal_trainer_t *trainer, const pal_training_t *training, int64_t step,
                    double grad_scale, float *weights)
 {
@@ -135,16 +149,13 @@ static void update(pal_trainer_t *trainer, const pal_training_t *training, int64
 
     for (int32_t i = 0; i < layout->slice_count; i++) {
         const pal_slice_t *slice = &layout->slices[i];
-        int64_t at = slice->offset;
 
         h.lr = rate(training, i) * lr;
         if (rate(training, i) == 0)
             continue;
         /* Weight decay is for what multiplies, not for norms and biases. */
         h.decay = pal_slice_is_matrix(slice->kind) ? recipe->decay : 0;
-        trainer->optimizer->update(weights + at, trainer->grad + at,
-                                   moment(trainer, 0, at), moment(trainer, 1, at),
-                                   slice->size, &h);
+        update_slice(trainer, slice, &h, weights);
     }
 }
 

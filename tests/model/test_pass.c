@@ -1,5 +1,6 @@
 /* What a pass promises beyond its numbers: stopping early, skipping what is frozen,
  * raggedness, determinism, errors. */
+#include "kernel/threads.h"
 #include "sample.h"
 
 static void full_gradient(sample_t *s, const uint8_t *train, float *grad)
@@ -428,6 +429,8 @@ int main(void)
         SAMPLE_TESTS(broken_weights_show_in_the_loss),
         SAMPLE_TESTS(bad_batches_are_refused),
     };
+    int failed = cmocka_run_group_tests_name("one thread", tests, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    pal_threads_set(3);
+    return failed + cmocka_run_group_tests_name("three threads", tests, NULL, NULL);
 }

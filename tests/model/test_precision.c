@@ -1,4 +1,5 @@
 /* A pass whose products are bf16. CTest runs this twice, as it does kernel.gemm. */
+#include "kernel/threads.h"
 #include "kernel/vector.h"
 #include "sample.h"
 
@@ -68,14 +69,35 @@ static void bf16_bits_do_not_depend_on_the_past(void **state)
     free(grad);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, sample_create, sample_destroy)
+static void bits_do_not_depend_on_threads(void **state)
+{
+    sample_t *s = *state;
+    float *grad = calloc(s->count, sizeof *grad);
+
+    assert_non_null(grad);
+    for (int p = 0; p < PAL_PRECISIONS; p++) {
+        double loss;
+
+        pal_pass_set_precision(s->pass, (pal_precision_t)p);
+        pal_threads_set(1);
+        loss = descend(s, s->grad);
+        for (int threads = 2; threads <= SAMPLE_SEQUENCES + 1; threads++) {
+            pal_threads_set(threads);
+            assert_true(descend(s, grad) == loss);
+            assert_memory_equal(grad, s->grad, s->count * sizeof *grad);
+        }
+        pal_threads_set(1);
+    }
+    free(grad);
+}
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(bf16_is_near_fp32),
-        TEST(fp32_is_fp32_again),
-        TEST(bf16_bits_do_not_depend_on_the_past),
+        SAMPLE_TESTS(bf16_is_near_fp32),
+        SAMPLE_TESTS(fp32_is_fp32_again),
+        SAMPLE_TESTS(bf16_bits_do_not_depend_on_the_past),
+        SAMPLE_TESTS(bits_do_not_depend_on_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

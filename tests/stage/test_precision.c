@@ -1,6 +1,7 @@
 /* Bases that differ in precision alone. CTest runs this twice, as it does kernel.gemm.
  */
 #include "fixture.h"
+#include "kernel/threads.h"
 
 static void train(fixture_t *f, const pal_base_spec_t *spec, float *weights)
 {
@@ -51,11 +52,36 @@ static void a_lab_takes_both_in_turn(void **state)
     free(again);
 }
 
+static void bits_do_not_depend_on_threads(void **state)
+{
+    static const char *const precisions[] = {"fp32", "bf16"};
+    fixture_t *f = *state;
+    const size_t bytes = weight_bytes(f);
+    float *one = malloc(bytes), *several = malloc(bytes);
+
+    assert_true(one && several);
+    for (int p = 0; p < 2; p++) {
+        pal_base_spec_t spec = f->base;
+
+        set(pal_model_params, &spec.model, "precision", precisions[p]);
+        train(f, &spec, one);
+        for (int threads = 2; threads <= 3; threads++) {
+            pal_threads_set(threads);
+            train(f, &spec, several);
+            pal_threads_set(1);
+            assert_memory_equal(several, one, bytes);
+        }
+    }
+    free(one);
+    free(several);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(precision_is_in_the_key),
         cmocka_unit_test(a_lab_takes_both_in_turn),
+        cmocka_unit_test(bits_do_not_depend_on_threads),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_free);
