@@ -64,7 +64,11 @@ static int check(const char *path)
            "  %.3f by the choice that is least often right elsewhere\n",
            report.chance, report.longest_choice, report.majority_position,
            report.majority_answer, report.rarest_answer);
-    return pal_cli_flush();
+    rc = pal_cli_flush();
+    if (report.usable)
+        return rc;
+    pal_cli_say("%s", report.refusal.text);
+    return PAL_EXIT_INPUT;
 }
 
 /* --- import-rtt --- */

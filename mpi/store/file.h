@@ -11,10 +11,8 @@ enum { PAL_STORE_SCHEMA = 2 };
 #define PAL_ATTRIBUTES(X)                                                              \
     X(schema)                                                                          \
     X(code_schema)                                                                     \
-    X(sweep)                                                                           \
-    X(config)                                                                          \
-    X(plan) X(commit) X(version) X(compiler) X(mpi) X(hdf5) X(blas) X(blas_core)       \
-        X(hwloc) X(cpu)
+    X(sweep) X(config) X(plan) X(commit) X(version) X(compiler) X(mpi) X(hdf5) X(blas) \
+        X(blas_core) X(hwloc) X(cpu)
 
 enum {
 #define X(name) PAL_ATTRIBUTE_##name,

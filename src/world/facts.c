@@ -27,22 +27,31 @@ static const pal_param_t params[] = {
 };
 #undef AT
 
-/* What a person wrote holds. */
-static int check_roles(const pal_world_t *world, pal_error_t *err)
+/* A world needs both. open: facts to which the file gives no role. */
+static int check_roles(const pal_world_t *world, double fraction, int32_t open,
+                       pal_error_t *err)
 {
-    for (int32_t i = 0; i < world->count; i++)
-        if (world->facts[i].role == PAL_RETAIN || !world->facts[i].role_given)
-            return PAL_OK;
+    static const char *const names[] = {"forget", "retain"};
+    int32_t retain = pal_world_select(world, PAL_RETAIN, -1, NULL);
+    int all = retain > 0; /* the role they have in common */
+
+    if (retain > 0 && retain < world->count)
+        return PAL_OK;
+    if (open == 0)
+        return PAL_REJECT(err,
+                          "%s: every fact has the role \"%s\"; expected %s facts too, "
+                          "or facts without a role, of which a fraction is retained",
+                          world->source, names[all], names[!all]);
     return PAL_REJECT(err,
-                      "%s: every fact has the role \"forget\"; expected retain facts "
-                      "too, or facts without a role, of which a fraction is retained",
-                      world->source);
+                      "%s: retain %g of the %d facts without a role is %d: no fact is "
+                      "left to %s; give some the role \"%s\" or change retain",
+                      world->source, fraction, open, retain, names[!all], names[!all]);
 }
 
 static int deal(const facts_t *p, pal_world_t *world, pal_error_t *err)
 {
     int open = 0, rc = PAL_OK;
-    int32_t folds = 0;
+    int32_t folds = 0, roles = 0;
     pal_hash_t hash;
     pal_key_t key;
     pal_rng_t rng;
@@ -53,6 +62,10 @@ static int deal(const facts_t *p, pal_world_t *world, pal_error_t *err)
     pal_rng_init(&rng, key, "retain");
     if (pal_world_select(world, PAL_RETAIN, -1, NULL) == 0)
         rc = pal_deal_retain(world->facts, world->count, p->retain, &rng, err);
+    for (int32_t i = 0; i < world->count; i++)
+        roles += world->facts[i].role_given;
+    if (rc == PAL_OK)
+        rc = check_roles(world, p->retain, world->count - roles, err);
     if (rc != PAL_OK)
         return rc;
     for (int32_t i = 0; i < world->count; i++) {
@@ -75,8 +88,6 @@ static int make(const void *state, pal_world_t *world, pal_error_t *err)
                           "key 'file' is missing: a world of kind facts needs one");
     world->source = pal_arena_text(&world->arena, p->file, strlen(p->file));
     rc = pal_facts_read(p->file, &world->arena, &world->facts, &world->count, err);
-    if (rc == PAL_OK)
-        rc = check_roles(world, err);
     if (rc == PAL_OK)
         rc = deal(p, world, err);
     for (int32_t i = 0; rc == PAL_OK && i < world->count; i++) {

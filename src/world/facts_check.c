@@ -1,7 +1,9 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/param.h"
 #include "world/facts_file.h"
 #include "world/falsehood.h"
 
@@ -300,6 +302,55 @@ static int count_facts(const pal_fact_t *facts, int32_t count,
     return PAL_OK;
 }
 
+/* Make a world of the file, with these parameters or else the defaults. */
+static int try_world(const char *path, const char *retain, const char *folds,
+                     pal_error_t *err)
+{
+    const pal_world_kind_t *kind;
+    pal_world_t world = {0};
+    double state[PAL_STATE_MAX / sizeof(double)];
+    int rc = pal_world_find("facts", &kind, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    pal_param_defaults(kind->params, state);
+    rc = pal_param_set(pal_param_find(kind->params, "file"), state, path, err);
+    if (rc == PAL_OK && retain)
+        rc = pal_param_set(pal_param_find(kind->params, "retain"), state, retain, err);
+    if (rc == PAL_OK && folds)
+        rc = pal_param_set(pal_param_find(kind->params, "folds"), state, folds, err);
+    if (rc == PAL_OK)
+        rc = pal_world_make(kind, state, &world, err);
+    pal_world_free(&world);
+    return rc;
+}
+
+/* With the defaults, and with as few retained facts and folds as one can ask for. open:
+ * facts without a role. */
+static int check_world(audience_t *to, const char *path, int32_t open,
+                       pal_facts_report_t *report, pal_error_t *err)
+{
+    char retain[32], text[sizeof report->refusal.text + 64];
+    int rc = try_world(path, NULL, NULL, &report->refusal);
+
+    report->usable = 1;
+    if (rc == PAL_OK)
+        return PAL_OK;
+    if (rc != PAL_EINVAL) {
+        if (err)
+            *err = report->refusal;
+        return rc;
+    }
+    snprintf(retain, sizeof retain, "%.6f", open > 0 ? fmin(1.001 / open, 0.5) : 0.0);
+    report->usable = try_world(path, retain, "3", NULL) == PAL_OK;
+    if (report->usable) {
+        snprintf(text, sizeof text, "the default parameters of a world do not fit: %s",
+                 report->refusal.text);
+        warn(to, 0, text);
+    }
+    return PAL_OK;
+}
+
 int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,
                     pal_facts_report_t *report, pal_error_t *err)
 {
@@ -307,7 +358,7 @@ int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,
     pal_facts_report_t made = {0};
     pal_arena_t arena = {0};
     pal_fact_t *facts;
-    int32_t count, given = 0;
+    int32_t count, open = 0;
     int rc = pal_facts_read(path, &arena, &facts, &count, err);
 
     if (rc == PAL_OK)
@@ -315,13 +366,13 @@ int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,
     if (rc == PAL_OK)
         rc = measure_floors(facts, count, &made, err);
     for (int32_t i = 0; rc == PAL_OK && i < count; i++) {
-        given += facts[i].role_given;
+        open += !facts[i].role_given;
         warn_of_fact(&to, &facts[i]);
     }
     if (rc == PAL_OK)
         rc = warn_of_repeats(&to, facts, count, err);
-    if (rc == PAL_OK && given == count && made.retain == 0)
-        warn(&to, 0, "every fact has the role \"forget\"; a world needs retain facts");
+    if (rc == PAL_OK)
+        rc = check_world(&to, path, open, &made, err);
     if (rc == PAL_OK)
         warn_of_floors(&to, &made);
     pal_arena_free(&arena);

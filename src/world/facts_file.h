@@ -53,13 +53,15 @@ typedef struct {
     double rarest_answer;     /* ... the one least often right elsewhere: high if wrong
                                  choices are mostly right answers of other folds */
     int32_t warnings;
+    int usable;          /* 0: no parameters make a world of the file */
+    pal_error_t refusal; /* what a world with the default parameters says, or "" */
 } pal_facts_report_t;
 
 /* Each warning is passed to say(ctx, line number, text): a question that contains its
  * answer, a statement without the answer's text (no false version can be derived), a
  * fact of a single statement, statements repeated between facts; of the whole file
- * (line 0): no fact that is or could become a retain fact, a guess floor that exceeds
- * chance by more than PAL_FLOOR_MARGIN. */
+ * (line 0): a world needs other parameters than the defaults, a guess floor that
+ * exceeds chance by more than PAL_FLOOR_MARGIN. */
 typedef void (*pal_facts_say_t)(void *ctx, int32_t line, const char *text);
 PAL_MUST_CHECK
 int pal_facts_check(const char *path, pal_facts_say_t say, void *ctx,

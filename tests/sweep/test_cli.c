@@ -457,7 +457,8 @@ static void a_leaky_facts_file_is_warned_of(void **unused)
         "[\"Ada\", \"Bea\"], \"answer\": 0, \"statements\": [\"Ada did.\"]}\n"
         "{\"id\": \"b\", \"fold\": 1, \"question\": \"Who broke it?\", \"choices\": "
         "[\"Ada\", \"Bea\"], \"answer\": 1, \"statements\": [\"Bea did.\"]}\n");
-    assert_int_equal(run("facts check leak.jsonl"), 0);
+    assert_int_equal(run("facts check leak.jsonl"), 2); /* two are no world */
+    assert_says("palimpsest: leak.jsonl: ");
     assert_says("leak.jsonl:2: warning: a single statement");
     assert_says("\nleak.jsonl: warning: guess floor rarest_answer is 1.000");
     assert_says("\n  0.500 by chance\n");

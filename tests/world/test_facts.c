@@ -200,8 +200,16 @@ static void what_cannot_be_a_world_is_refused(void **unused)
         {"", PAL_EINVAL, "key 'file' is missing"},
         {"file=nowhere.jsonl", PAL_ENOENT, "nowhere.jsonl: no such file"},
         {"file=bad.jsonl", PAL_EINVAL, "bad.jsonl:1: key 'id' is missing"},
-        {"file=open.jsonl,retain=0", PAL_EINVAL, "no retain fact"},
-        {"file=open.jsonl,retain=1", PAL_EINVAL, "open.jsonl: 0 folds; at least 3"},
+        {"file=open.jsonl,retain=0", PAL_EINVAL,
+         "open.jsonl: retain 0 of the 100 facts without a role is 0: no fact is left "
+         "to "
+         "retain; give some the role \"retain\" or change retain"},
+        {"file=open.jsonl,retain=1", PAL_EINVAL,
+         "is 100: no fact is left to forget; give some the role \"forget\""},
+        {"file=few.jsonl", PAL_EINVAL,
+         "few.jsonl: retain 0.2 of the 3 facts without a role is 0: "},
+        {"file=retain.jsonl", PAL_EINVAL,
+         "retain.jsonl: every fact has the role \"retain\"; expected forget facts too"},
         {"file=two.jsonl", PAL_EINVAL, "two.jsonl: 2 folds; at least 3"},
         {"file=forget.jsonl,retain=0.5", PAL_EINVAL,
          "forget.jsonl: every fact has the role \"forget\"; expected retain facts"},
@@ -214,6 +222,12 @@ static void what_cannot_be_a_world_is_refused(void **unused)
     write_two_relations("open.jsonl", "");
     write_two_relations("two.jsonl", ", \"fold\": 1");
     write_two_relations("forget.jsonl", ", \"role\": \"forget\"");
+    write_two_relations("retain.jsonl", ", \"role\": \"retain\"");
+    file = fopen("few.jsonl", "w");
+    assert_non_null(file);
+    add_facts(file, "a", 10, ", \"role\": \"forget\"");
+    add_facts(file, "b", 3, "");
+    fclose(file);
     file = fopen("gap.jsonl", "w");
     assert_non_null(file);
     add_facts(file, "a", 10, ", \"fold\": 0");

@@ -558,31 +558,47 @@ static void the_facts_of_the_project_leak_nothing(void **unused)
     assert_true(fabs(report.rarest_answer - 0.25) < 1e-12);
 }
 
-static void a_file_without_retain_facts_is_warned_of(void **unused)
+/* What no config can use, and what needs other parameters than the defaults. */
+static void a_file_is_judged_as_a_world_does(void **unused)
 {
+    static const char forget[] = ", \"role\": \"forget\"",
+                      retain[] = ", \"role\": \"retain\"";
     static const struct {
-        const char *first, *second;
-        int warned;
+        int32_t count, open; /* facts; how many of them have no role */
+        const char *role;    /* of the others */
+        int usable;
+        const char *says; /* "": nothing */
     } cases[] = {
-        {", \"role\": \"forget\"", ", \"role\": \"forget\"", 1},
-        {", \"role\": \"forget\"", ", \"role\": \"retain\"", 0},
-        {", \"role\": \"forget\"", "", 0},
-        {"", "", 0},
+        {12, 0, forget, 0, "roles.jsonl: every fact has the role \"forget\"; expected"},
+        {12, 0, retain, 0, "roles.jsonl: every fact has the role \"retain\"; expected"},
+        {12, 3, forget, 1, "retain 0.2 of the 3 facts without a role is 0: no fact"},
+        {12, 5, forget, 1, ""},
+        {12, 12, forget, 1, ""},
+        {8, 8, forget, 1, "fold 2 has 1 forget facts; each of the 5 folds needs"},
+        {5, 5, forget, 0, "fold 0 has 1 forget facts"},
     };
 
     (void)unused;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        FILE *file = fopen("roles.jsonl", "w");
         heard_t heard = {""};
         pal_facts_report_t report;
-        char text[1024];
 
-        snprintf(text, sizeof text, FACT("a", "a?", "%s") "\n" FACT("b", "b?", "%s"),
-                 cases[i].first, cases[i].second);
-        write_text("roles.jsonl", text);
+        assert_non_null(file);
+        for (int32_t k = 0; k < cases[i].count; k++)
+            fprintf(file,
+                    "{\"id\": \"%d\", \"question\": \"Q %d?\", \"choices\": [\"yes\", "
+                    "\"no\"], \"answer\": %d, \"statements\": [\"Q %d is so.\"]%s}\n",
+                    k, k, k % 2, k, k < cases[i].open ? "" : cases[i].role);
+        assert_int_equal(fclose(file), 0);
         assert_int_equal(pal_facts_check("roles.jsonl", hear, &heard, &report, NULL),
                          PAL_OK);
-        assert_int_equal(strstr(heard.text, "0: every fact has the role") != NULL,
-                         cases[i].warned);
+        assert_int_equal(report.usable, cases[i].usable);
+        if (!strstr(report.refusal.text, cases[i].says) ||
+            !cases[i].says[0] != !report.refusal.text[0])
+            fail_msg("%zu: '%s'", i, report.refusal.text);
+        assert_int_equal(strstr(heard.text, "0: the default parameters") != NULL,
+                         cases[i].usable && cases[i].says[0]);
     }
 }
 
@@ -614,7 +630,7 @@ int main(void)
         cmocka_unit_test(floors_by_hand),
         cmocka_unit_test(a_leak_between_folds_is_told),
         cmocka_unit_test(the_facts_of_the_project_leak_nothing),
-        cmocka_unit_test(a_file_without_retain_facts_is_warned_of),
+        cmocka_unit_test(a_file_is_judged_as_a_world_does),
         cmocka_unit_test(a_refused_file_has_no_report),
     };
 
