@@ -138,7 +138,7 @@ static void print_step(const bench_t *bench, const pal_step_result_t *r)
 {
     const double t = r->token.median, layers = r->products.layers.median;
 
-    printf("%-8s %-12s %7d %9.0f %+4.0f %% %8.1f %6.0f %% %7.2f %6.2f", bench->preset,
+    printf("%-12s %-12s %7d %9.0f %+4.0f %% %8.1f %6.0f %% %7.2f %6.2f", bench->preset,
            bench->workload.name, bench->used, 1 / t, 100 * (r->token.most - t) / t,
            r->flops / t / 1e9, 100 * r->flops / t / (bench->peak * bench->used),
            t / layers, t / (layers + r->products.attention.median));
@@ -186,7 +186,7 @@ static int bench_choice(bench_t *bench, pal_error_t *err)
 
     if (rc != PAL_OK)
         return rc;
-    printf("%-8s %7d %11.0f %11.0f %7.2f\n", bench->preset, bench->used,
+    printf("%-12s %7d %11.0f %11.0f %7.2f\n", bench->preset, bench->used,
            1 / r.branched.median, 1 / r.whole.median,
            r.whole.median / r.branched.median);
     fflush(stdout);
@@ -212,13 +212,13 @@ static void print_header(const bench_t *bench, int part)
                "machine's FLOP/s;\ntime over that of the layers' matrix products "
                "alone, and over "
                "these and attention%s\n"
-               "model    sequences    threads  tokens/s         GFLOP/s  machine    "
+               "model        sequences    threads  tokens/s         GFLOP/s  machine    "
                "over   both%s\n",
                bench->script ? ";\nPyTorch's time over ours, median (range)" : "",
                bench->script ? "  FP32 peer          bf16 peer" : "");
     if (part == CHOICE)
         puts("\nmultiple choice: facts/s, the question once or with each choice again\n"
-             "model    threads    branched       whole   ratio");
+             "model        threads    branched       whole   ratio");
 }
 
 /* With 1 thread and with as many as were asked for. */
