@@ -427,17 +427,18 @@ static void files_of_others_are_left_alone(void **unused)
     (void)unused;
     write_named("test_store.h5.tmp", text);
     write_named(lock, text);
-    for (int i = 0; i < 3; i++) { /* notes, a pipe, a link to notes */
+    for (int i = 0; i < 4; i++) { /* notes, a pipe, a link to notes, a folder */
         assert_int_equal(
             pal_store_open(path, &small.plan, "", 0, &store, &resume, &err),
             PAL_EINVAL);
         assert_non_null(strstr(err.text, "test_store.h5.lock: no lock of this"));
-        if (i != 1)
+        if (i == 0 || i == 2)
             assert_holds(lock, text);
         assert_false(exists(path));
-        assert_int_equal(unlink(lock), 0);
+        assert_int_equal(remove(lock), 0);
         assert_int_equal(i == 0   ? mkfifo(lock, 0600)
                          : i == 1 ? symlink("test_store.h5.tmp", lock)
+                         : i == 2 ? mkdir(lock, 0700)
                                   : 0,
                          0);
     }
