@@ -55,6 +55,11 @@ typedef struct {
 
     int (*begin)(void *state, pal_attacking_t *run, pal_error_t *err); /* optional */
 
+    /* Optional. As in method.h: what rounds, prunes or noises the model before it is
+     * trained, or in place of it at learning rate 0. Not together with an adapter. */
+    int (*edit)(void *state, pal_attacking_t *run, int64_t step, const uint8_t *train,
+                float *weights, pal_error_t *err);
+
     /* Required. As in method.h. */
     int (*step)(void *state, pal_attacking_t *run, int64_t step, const float *weights,
                 const uint8_t *train, float *grad, double *loss, pal_error_t *err);

@@ -23,6 +23,14 @@ static int step(void *ctx, int64_t i, const float *weights, float *grad, double 
                                    grad, loss, err);
 }
 
+static int edit(void *ctx, int64_t i, float *weights, pal_error_t *err)
+{
+    struct attacking *run = ctx;
+
+    return run->spec->attack->edit(run->state, &run->lent, i, run->lab->train, weights,
+                                   err);
+}
+
 /* Ask a fold: the model by likelihood, or an attack that answers itself once it has
  * begun. `weights` are those that are trained. */
 static int ask(struct attacking *run, int32_t point, const float *weights, int32_t fold,
@@ -130,6 +138,7 @@ static int run_attack(struct attacking *run, pal_error_t *err)
     pal_training_t training = {.recipe = &run->spec->common.recipe,
                                .rate = lab->rate,
                                .stop = lab->stop,
+                               .edit = attack->edit ? edit : NULL,
                                .step = step,
                                .watch = watch,
                                .watches = run->spec->common.evaluations,

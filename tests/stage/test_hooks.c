@@ -1,46 +1,7 @@
 /* Hooks of the method contract that no registered method uses, each by a toy. */
 #include "base/rng.h"
-#include "fixture.h"
+#include "toy.h"
 #include "train/snapshot.h"
-
-static const pal_param_t no_params[] = {{0}};
-
-/* Descend on the retain data. */
-static int retain_step(void *state, pal_unlearning_t *run, int64_t i,
-                       const float *weights, const uint8_t *train, float *grad,
-                       double *loss, pal_error_t *err)
-{
-    (void)state, (void)i;
-    *loss = 0;
-    return pal_method_nll(run, run->retain, 1, weights, train, grad, loss, err);
-}
-
-/* One step of SGD with learning rate lr. */
-static pal_unlearn_spec_t toy_spec(const pal_method_t *toy, const char *lr)
-{
-    pal_unlearn_spec_t spec = {.method = toy, .id = "toy"};
-
-    pal_param_defaults(pal_unlearn_params, &spec.common);
-    set(pal_unlearn_params, &spec.common, "steps", "1");
-    set(pal_unlearn_params, &spec.common, "lr", lr);
-    set(pal_unlearn_params, &spec.common, "warmup", "0");
-    set(pal_unlearn_params, &spec.common, "clip", "0");
-    set(pal_unlearn_params, &spec.common, "optimizer", "sgd");
-    return spec;
-}
-
-/* The same random streams whatever the spec. */
-static pal_model_result_t run_toy(fixture_t *f, const pal_unlearn_spec_t *spec,
-                                  float *weights)
-{
-    pal_model_result_t result = {.bits = f->bits};
-    pal_error_t err;
-
-    if (pal_stage_unlearn(f->lab, &f->ground, &f->base, spec, f->base_key, f->start,
-                          weights, &result, &err) != PAL_OK)
-        fail_msg("%s", err.text);
-    return result;
-}
 
 /* MLP down-projections go up, the embeddings stay, the attention goes twice as fast. */
 static double signed_rate(const void *state, const pal_layout_t *layout,
