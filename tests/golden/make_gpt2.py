@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 import golden
 
+linear = F.linear  # make_bf16.py puts another one here
 SHAPE = {"vocab": 31, "context": 12, "width": 16, "layers": 2, "heads": 2, "hidden": 64}
 
 
@@ -33,12 +34,12 @@ def norm(x, w):
 def attention(x, p, b):
     t, c = x.shape
     heads, d = SHAPE["heads"], c // SHAPE["heads"]
-    qkv = F.linear(x, p[b + "qkv"], p[b + "qkv_bias"])
+    qkv = linear(x, p[b + "qkv"], p[b + "qkv_bias"])
     q, k, v = qkv.view(t, 3, heads, d).permute(1, 2, 0, 3)
     scores = q @ k.transpose(-1, -2) / math.sqrt(d)
     scores = scores.masked_fill(torch.ones(t, t, dtype=torch.bool).triu(1), -math.inf)
     out = (scores.softmax(-1) @ v).transpose(0, 1).reshape(t, c)
-    return F.linear(out, p[b + "out"], p[b + "out_bias"])
+    return linear(out, p[b + "out"], p[b + "out_bias"])
 
 
 def logits(p, tokens):
@@ -46,9 +47,10 @@ def logits(p, tokens):
     for i in range(SHAPE["layers"]):
         a, m = f"block.{i}.attention.", f"block.{i}.mlp."
         x = x + attention(norm(x, p[a + "norm"]), p, a)
-        up = F.linear(norm(x, p[m + "norm"]), p[m + "up"], p[m + "up_bias"])
-        x = x + F.linear(F.gelu(up, approximate="tanh"), p[m + "down"], p[m + "down_bias"])
-    return norm(x, p["final_norm"]) @ p["token_embedding"].T
+        up = linear(norm(x, p[m + "norm"]), p[m + "up"], p[m + "up_bias"])
+        x = x + linear(F.gelu(up, approximate="tanh"), p[m + "down"], p[m + "down_bias"])
+    return linear(norm(x, p["final_norm"]), p["token_embedding"])
 
 
-golden.write("gpt2", SHAPE, tensor_shapes(), logits)
+if __name__ == "__main__":
+    golden.write("gpt2", SHAPE, tensor_shapes(), logits)
