@@ -208,14 +208,15 @@ static int (*const work[PARTS])(bench_t *bench, pal_error_t *err) = {
 static void print_header(const bench_t *bench, int part)
 {
     if (part == STEPS)
-        printf("\ntraining steps: tokens that are no pads; longest; share of the "
-               "machine's FLOP/s;\ntime over that of the layers' matrix products "
-               "alone, and over "
-               "these and attention%s\n"
-               "model        sequences    threads  tokens/s         GFLOP/s  machine    "
-               "over   both%s\n",
-               bench->script ? ";\nPyTorch's time over ours, median (range)" : "",
-               bench->script ? "  FP32 peer          bf16 peer" : "");
+        printf(
+            "\ntraining steps: tokens that are no pads; longest; share of the "
+            "machine's FLOP/s;\ntime over that of the layers' matrix products "
+            "alone, and over "
+            "these and attention%s\n"
+            "model        sequences    threads  tokens/s         GFLOP/s  machine    "
+            "over   both%s\n",
+            bench->script ? ";\nPyTorch's time over ours, median (range)" : "",
+            bench->script ? "  FP32 peer          bf16 peer" : "");
     if (part == CHOICE)
         puts("\nmultiple choice: facts/s, the question once or with each choice again\n"
              "model        threads    branched       whole   ratio");
