@@ -6,6 +6,9 @@
  *
  *     dA = (alpha / rank) B^T dW        dB = (alpha / rank) dW A^T.
  *
+ * The projections to q, k and v are one matrix (attention's `qkv`), so that they share
+ * one A; separate adapters would have three.
+ *
  * So every method and every attack can train through an adapter
  * (pal_training_t.adapter).
  */

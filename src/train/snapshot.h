@@ -32,7 +32,9 @@ void pal_snapshot_noise(const pal_layout_t *layout, const uint8_t *train,
 /* Shrink and perturb in UNDO's form (Lee et al. 2025, arXiv 2506.06278):
  *     weights = (1 - alpha) weights + alpha beta N
  * N is Xavier-uniform in matrices, U(-a, a) with a = sqrt(6 / (rows + cols)), and zero
- * in norms and biases, which so only shrink. */
+ * in norms and biases, which so only shrink. rows is the fan-out of the slice: that of
+ * the fused qkv is q, k and v together, so its noise is smaller than in three matrices.
+ */
 void pal_snapshot_shrink_perturb(const pal_layout_t *layout, const uint8_t *train,
                                  float *weights, double alpha, double beta,
                                  pal_rng_t *rng);

@@ -5,13 +5,15 @@
  *     L = coefficient * L_forget + twin * NLL(x') + NLL(retain)
  *
  * x are true statements, x' the same with a wrong answer (the paper's harmless text);
- * only tokens from where the two part on count (its mask). a_l are outputs of the MLP
+ * only tokens from where the two part on count. a_l are outputs of the MLP
  * of block l, e_l fresh standard normal noise, CE_l the cross-entropy of the logit lens
  * after layer l, from the embeddings (-1) to the last layer, whose lens is the model
  * itself. `noise` and `ascent` are the paper's beta and alpha.
  *
  * Where this is not the paper's:
  * - the retain term; the paper has its harmless text alone;
+ * - the mask: its code counts the positions whose two tokens differ; here everything
+ *   from the first of them on counts, as answers differ in length;
  * - samples of the MMD are the vectors (C) of single tokens. The paper's are whole
  * masked sequences (T C), padded: two ragged ones have no distance without padding, and
  * then it measures their lengths. A batch also has more tokens than sequences;
