@@ -103,7 +103,7 @@ class Scripts(unittest.TestCase):
             out = ("-o", self.at("out"))
             self.assert_refused(name, "no such file", self.at("missing"), *out)
             self.assert_refused(name, "not a results file", self.at("text"), *out)
-            self.assert_refused(name, "no group '/trials'", self.at("foreign"), *out)
+            self.assert_refused(name, "no index of palimpsest", self.at("foreign"), *out)
             self.assert_refused(name, "no trial is done yet", self.at("none_done"), *out)
             self.assert_refused(name, "no column 'dev_after'", self.path, *out)
             self.assertFalse(os.path.exists(self.at("out")))
