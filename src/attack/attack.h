@@ -41,22 +41,21 @@ typedef struct {
     size_t state_size;         /* bytes, <= PAL_STATE_MAX */
     double cost; /* of a step, in training steps on one batch; 0 means 1 */
 
-    /* Optional. As in method.h. */
+    /* Optional. PAL_EINVAL if the parameters do not fit a model of this shape. */
     int (*check)(const void *state, const pal_shape_t *shape, pal_error_t *err);
 
     /* Optional. As in method.h. */
     double (*rate)(const void *state, const pal_layout_t *layout,
                    const pal_slice_t *slice);
 
-    /* Optional. The adapter that is trained in place of the weights. The engine makes
-     * it, merges it before every step and every look, and passes its gradient on;
-     * step() and what scores the model see no difference. */
+    /* Optional. As in method.h; what scores the model sees no difference either. */
     void (*adapter)(const void *state, pal_adapter_spec_t *spec);
 
     int (*begin)(void *state, pal_attacking_t *run, pal_error_t *err); /* optional */
 
     /* Optional. As in method.h: what rounds, prunes or noises the model before it is
-     * trained, or in place of it at learning rate 0. Not together with an adapter. */
+     * trained, or in place of it at learning rate 0. Not
+     * together with an adapter or with values of its own: PAL_EINVAL. */
     int (*edit)(void *state, pal_attacking_t *run, int64_t step, const uint8_t *train,
                 float *weights, pal_error_t *err);
 

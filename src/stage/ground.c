@@ -115,7 +115,10 @@ int pal_unlearn_fits(const pal_ground_t *ground, const pal_base_spec_t *base,
     if (!spec->method->check)
         return PAL_OK;
     rc = pal_base_shape(ground, base, &shape, err);
-    return rc == PAL_OK ? spec->method->check(spec->state, &shape, err) : rc;
+    return rc == PAL_OK
+               ? spec->method->check(spec->state, &shape, spec->common.recipe.steps,
+                                     spec->common.budget, err)
+               : rc;
 }
 
 int pal_attack_check(const pal_ground_t *ground, const pal_attack_spec_t *spec,
@@ -124,6 +127,11 @@ int pal_attack_check(const pal_ground_t *ground, const pal_attack_spec_t *spec,
     if (spec->common.holdout >= ground->world.folds)
         return PAL_REJECT(err, "holdout %lld, but the world has folds 0 to %d",
                           (long long)spec->common.holdout, ground->world.folds - 1);
+    if (spec->attack->answer && spec->common.recipe.steps == 0)
+        return PAL_REJECT(err,
+                          "attack '%s' with steps 0 answers nothing: it needs at "
+                          "least 1",
+                          spec->id);
     return PAL_OK;
 }
 

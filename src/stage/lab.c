@@ -120,6 +120,27 @@ void pal_lab_select(pal_lab_t *lab, pal_rate_t rate, const void *state)
     }
 }
 
+int pal_lab_train(pal_lab_t *lab, pal_adapting_t adapter, const void *state,
+                  const float *start, pal_key_t key, pal_training_t *training,
+                  float *weights, double *loss, pal_error_t *err)
+{
+    pal_adapter_spec_t spec = {0};
+    int rc;
+
+    if (!adapter)
+        return pal_train(lab->trainer, training, weights, loss, err);
+    adapter(state, &spec);
+    rc = pal_adapter_create(lab->layout, &spec, lab->train, start, key,
+                            &training->adapter, err);
+    if (rc != PAL_OK)
+        return rc;
+    pal_adapter_select(training->adapter, lab->train);
+    rc = pal_train(lab->trainer, training, weights, loss, err);
+    pal_adapter_destroy(training->adapter);
+    training->adapter = NULL;
+    return rc;
+}
+
 static void pack(const uint8_t *right, int32_t n, uint8_t *bits)
 {
     memset(bits, 0, ((size_t)n + 7) / 8);

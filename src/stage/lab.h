@@ -4,6 +4,7 @@
 
 #include "eval/choice.h"
 #include "stage/stage.h"
+#include "train/adapter.h"
 #include "train/train.h"
 
 /* Unlearning within a budget: steps between two looks at retain text, sequences of it.
@@ -39,6 +40,16 @@ typedef double (*pal_rate_t)(const void *state, const pal_layout_t *layout,
 
 /* Set lab->rate and lab->train; NULL: 1 for every slice. */
 void pal_lab_select(pal_lab_t *lab, pal_rate_t rate, const void *state);
+
+/* The adapter of an entry, as in method.h and attack.h. */
+typedef void (*pal_adapting_t)(const void *state, pal_adapter_spec_t *spec);
+
+/* pal_train() on weights, through that adapter unless it is NULL: `start` is then its
+ * W0, and lab->train what it adapts. Errors of pal_train() and pal_adapter_create(). */
+PAL_MUST_CHECK
+int pal_lab_train(pal_lab_t *lab, pal_adapting_t adapter, const void *state,
+                  const float *start, pal_key_t key, pal_training_t *training,
+                  float *weights, double *loss, pal_error_t *err);
 
 /* Score the facts of a role and fold (fold < 0: all) with these weights; bits (may be
  * NULL) gets one packed bit per fact. */

@@ -66,7 +66,7 @@ void pal_lab_destroy(pal_lab_t *lab);
 
 /* Bits are packed, least significant first: bit i of bits[i / 8] >> (i % 8). */
 typedef struct {
-    double loss;       /* nats per token, last step; NaN if no step */
+    double loss;       /* nats per token, last of `steps`; NaN if there is none */
     double steps;      /* whose weights these are: fewer than asked for if the budget
                         * ended the run */
     double v_accuracy; /* forget facts right, all folds */

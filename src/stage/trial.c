@@ -3,7 +3,6 @@
 
 #include "stage/lab.h"
 #include "stage/pools.h"
-#include "train/adapter.h"
 
 struct attacking {
     pal_lab_t *lab;
@@ -93,30 +92,16 @@ static int train_own(struct attacking *run, pal_training_t *training, double *lo
                      pal_error_t *err)
 {
     pal_trainer_t *trainer = NULL;
-    int rc = pal_trainer_create(run->lent.own, &trainer, err);
+    int rc;
 
+    if (training->edit)
+        return PAL_FAIL(err, PAL_EINVAL,
+                        "an edit of the weights beside values of its own");
+    rc = pal_trainer_create(run->lent.own, &trainer, err);
     training->rate = NULL;
     if (rc == PAL_OK)
         rc = pal_train(trainer, training, run->lent.values, loss, err);
     pal_trainer_destroy(trainer);
-    return rc;
-}
-
-static int train_adapter(struct attacking *run, pal_training_t *training, double *loss,
-                         pal_error_t *err)
-{
-    pal_lab_t *lab = run->lab;
-    pal_adapter_spec_t spec = {0};
-    int rc;
-
-    run->spec->attack->adapter(run->state, &spec);
-    rc = pal_adapter_create(lab->layout, &spec, lab->train, run->lent.start,
-                            run->lent.key, &training->adapter, err);
-    if (rc != PAL_OK)
-        return rc;
-    pal_adapter_select(training->adapter, lab->train);
-    rc = pal_train(lab->trainer, training, lab->work, loss, err);
-    pal_adapter_destroy(training->adapter);
     return rc;
 }
 
@@ -126,9 +111,9 @@ static int train(struct attacking *run, pal_training_t *training, pal_error_t *e
 
     if (run->lent.own)
         return train_own(run, training, &loss, err);
-    if (run->spec->attack->adapter)
-        return train_adapter(run, training, &loss, err);
-    return pal_train(run->lab->trainer, training, run->lab->work, &loss, err);
+    return pal_lab_train(run->lab, run->spec->attack->adapter, run->state,
+                         run->lent.start, run->lent.key, training, run->lab->work,
+                         &loss, err);
 }
 
 static int run_attack(struct attacking *run, pal_error_t *err)

@@ -13,6 +13,7 @@ struct unlearning {
     const pal_batch_t *held; /* retain text, one and the same at every look */
     double limit;            /* largest NLL of it, nats per token */
     int64_t kept;            /* steps whose weights are in lab->best */
+    double loss;             /* of the last of them; NaN if none */
 };
 
 static int step(void *ctx, int64_t i, const float *weights, float *grad, double *loss,
@@ -41,10 +42,12 @@ static int held_nll(struct unlearning *run, const float *weights, double *nll,
     return rc;
 }
 
-static void keep(struct unlearning *run, int64_t done, const float *weights)
+static void keep(struct unlearning *run, int64_t done, const float *weights,
+                 double loss)
 {
     memcpy(run->lab->best, weights, (size_t)run->lent.layout->count * sizeof *weights);
     run->kept = done;
+    run->loss = loss;
 }
 
 /* Go on while the retain text is within the budget. */
@@ -55,16 +58,22 @@ static int watch(void *ctx, int64_t done, const float *weights, double loss,
     double nll;
     int rc = held_nll(run, weights, &nll, err);
 
-    (void)loss;
     if (rc != PAL_OK)
         return rc;
     if (!(nll <= run->limit))
         return PAL_ENOUGH;
-    keep(run, done, weights);
+    keep(run, done, weights, loss);
     return PAL_OK;
 }
 
-/* pal_train(); with a budget, its last weights within it. */
+static int train_all(struct unlearning *run, pal_training_t *training, float *weights,
+                     double *loss, pal_error_t *err)
+{
+    return pal_lab_train(run->lab, run->method->adapter, run->state, run->lent.start,
+                         run->lent.key, training, weights, loss, err);
+}
+
+/* With a budget, the last weights within it: a run that diverges has left it. */
 static int train_within(struct unlearning *run, double budget, pal_training_t *training,
                         float *weights, double *loss, pal_error_t *err)
 {
@@ -73,19 +82,22 @@ static int train_within(struct unlearning *run, double budget, pal_training_t *t
 
     run->kept = steps;
     if (budget == 0)
-        return pal_train(run->lab->trainer, training, weights, loss, err);
+        return train_all(run, training, weights, loss, err);
     rc = held_nll(run, weights, &run->limit, err);
     if (rc != PAL_OK)
         return rc;
+    if (!isfinite(run->limit))
+        return PAL_FAIL(err, PAL_EDIVERGE, "retain loss %g before step 0", run->limit);
     run->limit += budget;
-    keep(run, 0, weights);
+    keep(run, 0, weights, NAN);
     training->watch = watch;
     training->watches = (steps + PAL_LOOK_EVERY - 1) / PAL_LOOK_EVERY;
-    rc = pal_train(run->lab->trainer, training, weights, loss, err);
-    if (rc == PAL_OK)
-        memcpy(weights, run->lab->best,
-               (size_t)run->lent.layout->count * sizeof *weights);
-    return rc;
+    rc = train_all(run, training, weights, loss, err);
+    if (rc != PAL_OK && rc != PAL_EDIVERGE)
+        return rc;
+    memcpy(weights, run->lab->best, (size_t)run->lent.layout->count * sizeof *weights);
+    *loss = run->loss;
+    return PAL_OK;
 }
 
 static int train(struct unlearning *run, const pal_unlearn_spec_t *spec, float *weights,

@@ -15,6 +15,7 @@
 
 #include "base/param.h"
 #include "model/pass.h"
+#include "train/adapter.h"
 #include "world/corpus.h"
 
 /* What the forget stream carries. */
@@ -68,14 +69,22 @@ typedef struct {
      * does not compare them, so that what is exact about it needs a test of its own. */
     int direction;
 
-    /* Optional. PAL_EINVAL if the parameters do not fit a model of this shape: the
-     * message says which, its value and what was expected. */
-    int (*check)(const void *state, const pal_shape_t *shape, pal_error_t *err);
+    /* Optional. PAL_EINVAL if the parameters do not fit a model of this shape, or these
+     * common ones (stage/spec.h): the message says which, its value and what was
+     * expected. */
+    int (*check)(const void *state, const pal_shape_t *shape, int64_t steps,
+                 double budget, pal_error_t *err);
 
     /* Optional. Multiplier of the learning rate for this slice: 0 freezes it, a
      * negative one ascends. Default: 1 for every slice. */
     double (*rate)(const void *state, const pal_layout_t *layout,
                    const pal_slice_t *slice);
+
+    /* Optional. The adapter that is trained in place of the weights. The engine makes
+     * it, merges it before every step and every look, and passes its gradient on;
+     * step() sees merged weights, and the result is merged. Not together with edit():
+     * PAL_EINVAL. */
+    void (*adapter)(const void *state, pal_adapter_spec_t *spec);
 
     /* Optional. Allocate scratch, measure the frozen model. The streams stand at their
      * beginning. */

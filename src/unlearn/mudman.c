@@ -9,8 +9,8 @@
  *
  * and the step goes against r + coefficient g. So only weights move whose move does not
  * hurt the retain data, and they do so where an attacker would arrive. Published with
- * SGD, whose learning rate is the retaining rate; unlearning rate / retaining rate is
- * the coefficient. */
+ * SGD and without clipping, whose learning rate is the retaining rate; unlearning rate
+ * / retaining rate is the coefficient. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,7 +137,8 @@ static void end(void *p)
 
 const pal_method_t pal_method_mudman = {
     .summary =
-        "meta-unlearning: against an adversary that relearns, where retain agrees",
+        "meta-unlearning: against an adversary that relearns, where retain agrees; "
+        "as published only with optimizer sgd and clip 0",
     .text = PAL_TRUE_TEXT,
     .params = params,
     .state_size = sizeof(struct state),

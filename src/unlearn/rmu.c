@@ -64,10 +64,12 @@ static double rate(const void *p, const pal_layout_t *layout, const pal_slice_t 
     return slice->kind == PAL_MLP_DOWN;
 }
 
-static int check(const void *p, const pal_shape_t *shape, pal_error_t *err)
+static int check(const void *p, const pal_shape_t *shape, int64_t steps, double budget,
+                 pal_error_t *err)
 {
     const struct state *state = p;
 
+    (void)steps, (void)budget;
     if (state->layer >= shape->layers)
         return PAL_REJECT(err, "rmu: layer %lld, but the model has blocks 0 to %d",
                           (long long)state->layer, shape->layers - 1);

@@ -9,7 +9,7 @@
  * The teacher is the model as suppression leaves it. alpha says how much of the weights
  * is given up: 0 keeps the suppressed model, near 1 is training from scratch on its
  * answers. Both phases share one recipe: a warm-up longer than suppression keeps that
- * gentle, and a retain budget ends the run at the noise. */
+ * gentle, and a retain budget is refused: it would end the run at the noise. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -33,9 +33,33 @@ static const pal_param_t params[] = {
 };
 
 /* The first step of distillation. */
-static int64_t turn(const struct state *state, const pal_unlearning_t *run)
+static int64_t turn(const struct state *state, int64_t steps)
 {
-    return llround(state->suppress * (double)run->steps);
+    return llround(state->suppress * (double)steps);
+}
+
+static int check(const void *p, const pal_shape_t *shape, int64_t steps, double budget,
+                 pal_error_t *err)
+{
+    const struct state *state = p;
+
+    (void)shape;
+    if (budget > 0)
+        return PAL_REJECT(
+            err, "undo: budget %g would end the run at the noise; it must be 0",
+            budget);
+    if (state->suppress > 0 && turn(state, steps) == 0)
+        return PAL_REJECT(
+            err,
+            "undo: suppress %g of %lld steps is no step; it must be 0, or "
+            "steps at least %.0f",
+            state->suppress, (long long)steps, ceil(0.5 / state->suppress));
+    if (turn(state, steps) == steps)
+        return PAL_REJECT(err,
+                          "undo: suppress %g of %lld steps leaves none to distill, and "
+                          "alpha and beta without effect; it must be less",
+                          state->suppress, (long long)steps);
+    return PAL_OK;
 }
 
 static int begin(void *p, pal_unlearning_t *run, pal_error_t *err)
@@ -53,7 +77,7 @@ static int edit(void *p, pal_unlearning_t *run, int64_t i, const uint8_t *train,
     pal_rng_t rng;
 
     (void)err;
-    if (i != turn(state, run))
+    if (i != turn(state, run->steps))
         return PAL_OK;
     pal_snapshot_copy(run->layout, state->teacher, weights);
     pal_rng_init(&rng, run->key, "undo noise");
@@ -83,7 +107,7 @@ static int step(void *p, pal_unlearning_t *run, int64_t i, const float *weights,
 {
     struct state *state = p;
 
-    if (i >= turn(state, run))
+    if (i >= turn(state, run->steps))
         return distill(state, run, weights, train, grad, loss, err);
     return pal_method_nll_pair(run, -run->coefficient, weights, train, grad, loss, err);
 }
@@ -100,6 +124,7 @@ const pal_method_t pal_method_undo = {
     .state_size = sizeof(struct state),
     .buffers = 1,
     .cost = 1.5, /* a fifth of the steps at 2, the others at 1 1/3 */
+    .check = check,
     .begin = begin,
     .edit = edit,
     .step = step,

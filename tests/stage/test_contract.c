@@ -26,6 +26,7 @@ static void tables_are_well_formed(void **state)
         check_table(pal_method_id(i), method->params, method->state_size);
         assert_non_null(method->summary);
         assert_true((method->role == PAL_UNLEARNS) == (method->step != NULL));
+        assert_false(method->adapter && method->edit);
         assert_true(i == 0 || strcmp(pal_method_id(i - 1), pal_method_id(i)) < 0);
     }
     for (int i = 0; i < pal_attack_count(); i++) {
@@ -35,7 +36,7 @@ static void tables_are_well_formed(void **state)
         assert_non_null(attack->summary);
         assert_non_null(attack->step);
         assert_true(attack->cost >= 0);
-        assert_false(attack->adapter && attack->answer);
+        assert_false(attack->adapter && (attack->answer || attack->edit));
         assert_true(i == 0 || strcmp(pal_attack_id(i - 1), pal_attack_id(i)) < 0);
     }
     check_table("model", pal_model_params, sizeof(pal_model_spec_t));

@@ -251,6 +251,10 @@ static void impossible_specs_are_refused(void **state)
     assert_non_null(strstr(err.text, "lora: adapter: rank 65"));
     assert_non_null(strstr(err.text, "at most 64"));
     assert_int_equal(pal_attack_fits(&f->ground, &base, &probe, &err), PAL_OK);
+    assert_int_equal(pal_attack_check(&f->ground, &probe, &err), PAL_OK);
+    set(pal_attack_params, &probe.common, "steps", "0");
+    assert_int_equal(pal_attack_check(&f->ground, &probe, &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, "attack 'probe' with steps 0"));
     set(probe.attack->params, probe.state, "layer", "2");
     assert_int_equal(pal_attack_fits(&f->ground, &base, &probe, &err), PAL_EINVAL);
     assert_non_null(strstr(err.text, "layer 2, but the model has blocks 0 to 1"));
@@ -258,6 +262,36 @@ static void impossible_specs_are_refused(void **state)
     assert_int_equal(pal_base_layout(&f->ground, &base, &layout, &err), PAL_ENOENT);
     assert_non_null(strstr(err.text, "nano"));
     assert_null(layout);
+}
+
+static void check_undo(fixture_t *f, const char *steps, const char *suppress,
+                       const char *budget, const char *says)
+{
+    pal_unlearn_spec_t undo = unlearn_spec("undo");
+    pal_error_t err = {0};
+    int rc;
+
+    set(pal_unlearn_params, &undo.common, "steps", steps);
+    set(pal_unlearn_params, &undo.common, "budget", budget);
+    set(undo.method->params, undo.state, "suppress", suppress);
+    rc = pal_unlearn_fits(&f->ground, &f->base, &undo, &err);
+    assert_int_equal(rc, says ? PAL_EINVAL : PAL_OK);
+    if (says && !strstr(err.text, says))
+        fail_msg("%s", err.text);
+}
+
+static void undo_needs_both_phases(void **state)
+{
+    check_undo(*state, "10", "0.2", "0", NULL);
+    check_undo(*state, "10", "0", "0", NULL);
+    check_undo(*state, "10", "0.2", "0.3", "budget 0.3 would end the run");
+    check_undo(*state, "2", "0.2", "0",
+               "suppress 0.2 of 2 steps is no step; it must "
+               "be 0, or steps at least 3");
+    check_undo(*state, "3", "0.2", "0", NULL);
+    check_undo(*state, "10", "1", "0", "suppress 1 of 10 steps leaves none");
+    check_undo(*state, "10", "0.96", "0", "suppress 0.96 of 10 steps leaves none");
+    check_undo(*state, "10", "0.94", "0", NULL);
 }
 
 /* The whole way on a small world: learned, hidden, brought back; the floor stays low.
@@ -361,6 +395,7 @@ int main(void)
         cmocka_unit_test(base_repeats_and_stops),
         cmocka_unit_test(costs_grow_with_work),
         cmocka_unit_test(impossible_specs_are_refused),
+        cmocka_unit_test(undo_needs_both_phases),
         cmocka_unit_test(the_finding_in_small),
         cmocka_unit_test(the_probe_reads_what_was_taught),
     };
