@@ -166,6 +166,15 @@ int pal_place_bind(const pal_cores_t *share, pal_error_t *err)
     return rc;
 }
 
+int32_t pal_place_count(const pal_cores_t *cores)
+{
+    int32_t n = 0;
+
+    for (int u = 0; u < PAL_MOST_CORES; u++)
+        n += cores->unit[u];
+    return n;
+}
+
 void pal_place_print(const pal_cores_t *cores, char *text, int n)
 {
     int at = 0;

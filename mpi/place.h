@@ -34,6 +34,9 @@ int pal_place_share(const pal_cores_t *usable, int32_t ranks, int32_t mine,
 PAL_MUST_CHECK
 int pal_place_bind(const pal_cores_t *share, pal_error_t *err);
 
+/* How many units are in the set. */
+int32_t pal_place_count(const pal_cores_t *cores);
+
 /* "0-3,8": into text[n]. */
 void pal_place_print(const pal_cores_t *cores, char *text, int n);
 

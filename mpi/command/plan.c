@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +11,11 @@
 #include "sweep/compute.h"
 #include "sweep/paths.h"
 
-enum { RANKS, OUTPUT };
+enum { RANKS, THREADS, OUTPUT };
 
 static const pal_option_t options[] = {
-    {"ranks", 'n', "N", "processes to plan for (default: one for each core here)"},
+    {"ranks", 'n', "N", "processes to plan for (default: as many as have cores here)"},
+    {"threads", 't', "N", "threads of each (default: 1), taken to be N times as fast"},
     {"output", 'o', "FILE", "results file of the run (default: results/<sweep>.h5)"},
     {NULL, 0, NULL, NULL},
 };
@@ -22,20 +24,20 @@ static const pal_option_t options[] = {
 typedef struct {
     const char *config, *output; /* output: NULL is the default */
     pal_paths_t paths;
-    int32_t done, left;                  /* trials that the file has; rows it lacks */
-    double ranks, rate_least, rate_most; /* FLOP/s */
+    int32_t done, left;           /* trials that the file has; rows it lacks */
+    double ranks, threads;        /* threads of each rank */
+    double rate_least, rate_most; /* FLOP/s of a thread */
     double core_seconds, seconds, rank_bytes, file_bytes;
 } forecast_t;
 
 static int32_t usable_cores(void)
 {
     pal_cores_t cores = {{0}};
-    int32_t n = 0;
+    int32_t n;
 
     if (pal_place_usable(&cores, NULL) != PAL_OK)
         return 1;
-    for (int i = 0; i < PAL_MOST_CORES; i++)
-        n += cores.unit[i];
+    n = pal_place_count(&cores);
     return n > 0 ? n : 1;
 }
 
@@ -66,6 +68,18 @@ static int read_done(const pal_plan_t *plan, forecast_t *forecast, pal_done_t *d
     return rc;
 }
 
+/* Of a rank for every base. N threads count as N times one: measured together they
+ * would wait for whatever else the machine does. */
+static int measure(const pal_plan_t *plan, double threads, double *rates,
+                   pal_error_t *err)
+{
+    int rc = pal_cost_rates(plan, rates, err);
+
+    for (int32_t i = 0; rc == PAL_OK && i < plan->base_count; i++)
+        rates[i] *= threads;
+    return rc;
+}
+
 static void note_rates(const pal_plan_t *plan, const double *rates,
                        forecast_t *forecast)
 {
@@ -76,6 +90,9 @@ static void note_rates(const pal_plan_t *plan, const double *rates,
         if (rates[i] > forecast->rate_most)
             forecast->rate_most = rates[i];
     }
+    forecast->rate_least /= forecast->threads;
+    forecast->rate_most /= forecast->threads;
+    forecast->core_seconds *= forecast->threads;
 }
 
 static int foresee(pal_plan_t *plan, forecast_t *forecast, pal_error_t *err)
@@ -91,7 +108,7 @@ static int foresee(pal_plan_t *plan, forecast_t *forecast, pal_error_t *err)
     if (rc != PAL_OK || done.left == 0)
         goto out;
     rates = malloc((size_t)plan->base_count * sizeof *rates);
-    rc = rates ? pal_cost_rates(plan, rates, err)
+    rc = rates ? measure(plan, forecast->threads, rates, err)
                : PAL_FAIL(err, PAL_ENOMEM, "%d base models", plan->base_count);
     if (rc == PAL_OK)
         rc = pal_cost_makespan(plan, &done, rates, 1, &forecast->core_seconds, err);
@@ -153,20 +170,23 @@ static void print_word(const char *word)
 static void print_commands(const forecast_t *forecast)
 {
     double hours = forecast->seconds / 3600 * 1.5,
-           gigabytes = forecast->rank_bytes * 1.25;
+           core_bytes = forecast->rank_bytes * 1.25 / forecast->threads;
     int minutes = (int)(hours < 2000 ? hours * 60 : 120000) + 5;
 
     printf("\nhere               mpirun -n %.0f --bind-to none palimpsest run",
            forecast->ranks);
     print_word(forecast->config);
+    if (forecast->threads > 1)
+        printf(" --threads %.0f", forecast->threads);
     if (forecast->output) {
         printf(" -o");
         print_word(forecast->output);
     }
     printf("\ncluster            sbatch --nodes=1 --ntasks-per-node=%.0f "
-           "--mem-per-cpu=%.0fM --time=%d:%02d:00 \\\n                   "
-           "slurm/sweep.sbatch",
-           forecast->ranks, gigabytes / 1e6 + 1, minutes / 60, minutes % 60);
+           "--cpus-per-task=%.0f --mem-per-cpu=%.0fM \\\n                   "
+           "--time=%d:%02d:00 slurm/sweep.sbatch",
+           forecast->ranks, forecast->threads, core_bytes / 1e6 + 1, minutes / 60,
+           minutes % 60);
     print_word(forecast->config);
     print_word(forecast->paths.file);
     printf("\n");
@@ -182,8 +202,11 @@ static void print_forecast(const forecast_t *forecast)
         printf(" to %.3g", forecast->rate_most / 1e9);
     printf(" GFLOP/s a core (measured here)\n");
     pal_cli_time(forecast->seconds, text, sizeof text);
-    printf("expected time      %s on %.0f rank%s\n", text, forecast->ranks,
+    printf("expected time      %s on %.0f rank%s", text, forecast->ranks,
            forecast->ranks > 1 ? "s" : "");
+    if (forecast->threads > 1)
+        printf(" of %.0f threads", forecast->threads);
+    printf("\n");
     pal_cli_bytes(forecast->rank_bytes, text, sizeof text);
     printf("memory             %s a rank\n", text);
     pal_cli_bytes(forecast->file_bytes, text, sizeof text);
@@ -222,8 +245,14 @@ static int run(const char *const operands[], const char *const values[])
     pal_error_t err = {""};
     int rc = PAL_OK;
 
-    forecast.ranks = usable_cores();
-    if (values[RANKS])
+    forecast.threads = 1;
+    if (values[THREADS])
+        rc = pal_cli_count("threads", values[THREADS], 1, PAL_MOST_CORES,
+                           &forecast.threads, &err);
+    forecast.ranks = floor(usable_cores() / forecast.threads);
+    if (forecast.ranks < 1)
+        forecast.ranks = 1;
+    if (rc == PAL_OK && values[RANKS])
         rc = pal_cli_count("ranks", values[RANKS], 1, 100000, &forecast.ranks, &err);
     if (rc == PAL_OK)
         rc = show_plan(&forecast, &err);

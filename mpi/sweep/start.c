@@ -88,9 +88,10 @@ static int take_share(MPI_Comm node, const pal_cores_t *usable, pal_cores_t *sha
     return rc == PAL_OK ? pal_place_bind(share, NULL) : rc;
 }
 
-void pal_start_place(MPI_Comm comm, int unbound, char *hosts, size_t n)
+int32_t pal_start_place(MPI_Comm comm, int unbound, char *hosts, size_t n)
 {
     char mine[PLACE_TEXT], host[64] = "", cores[32] = "any", *all = NULL;
+    int32_t units = PAL_MOST_CORES, fewest = units;
     pal_cores_t usable, share;
     int rank, ranks;
     MPI_Comm node;
@@ -100,8 +101,10 @@ void pal_start_place(MPI_Comm comm, int unbound, char *hosts, size_t n)
     MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node);
     if (pal_place_usable(&usable, NULL) != PAL_OK)
         memset(&usable, 0, sizeof usable);
-    if (!unbound && take_share(node, &usable, &share) == PAL_OK)
+    if (!unbound && take_share(node, &usable, &share) == PAL_OK) {
         pal_place_print(&share, cores, sizeof cores);
+        units = pal_place_count(&share);
+    }
     MPI_Comm_free(&node);
     gethostname(host, sizeof host - 1);
     memset(mine, 0, sizeof mine);
@@ -109,8 +112,10 @@ void pal_start_place(MPI_Comm comm, int unbound, char *hosts, size_t n)
     if (rank == 0)
         all = malloc((size_t)ranks * PLACE_TEXT);
     MPI_Gather(mine, PLACE_TEXT, MPI_CHAR, all, PLACE_TEXT, MPI_CHAR, 0, comm);
+    MPI_Reduce(&units, &fewest, 1, MPI_INT32_T, MPI_MIN, 0, comm);
     hosts[0] = 0;
     for (int i = 0; all && i < ranks; i++)
         snprintf(hosts + strlen(hosts), n - strlen(hosts), "%s", all + i * PLACE_TEXT);
     free(all);
+    return fewest;
 }

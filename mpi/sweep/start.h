@@ -25,7 +25,8 @@ int pal_start_compare(MPI_Comm comm, const pal_plan_t *plan, pal_error_t *err);
 
 /* Bind the calling thread to its share of the node's cores (place.h) unless unbound.
  * Rank 0 gets "host(cores) host(cores) ..." of all ranks in hosts[n], cut to fit. A
- * machine that cannot be read or bound is left as it is. */
-void pal_start_place(MPI_Comm comm, int unbound, char *hosts, size_t n);
+ * machine that cannot be read or bound is left as it is. Returns, on rank 0, the units
+ * of the smallest share; PAL_MOST_CORES if nothing was bound. */
+int32_t pal_start_place(MPI_Comm comm, int unbound, char *hosts, size_t n);
 
 #endif

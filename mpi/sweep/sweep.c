@@ -27,6 +27,7 @@ typedef struct {
     const pal_compute_t *compute;
     MPI_Comm comm;
     int rank, ranks;
+    int32_t cores; /* of the rank that has fewest */
     double lease;
     pal_paths_t paths;
     char hosts[HOSTS_BYTES];
@@ -118,6 +119,11 @@ static void say_start(pal_sweep_t *sweep, const pal_resume_t *resume)
                          "warning: %d rows of %s had a wrong checksum and are "
                          "computed again",
                          resume->corrupt, sweep->paths.file);
+    if (sweep->options->threads > 1 && sweep->options->threads > sweep->cores)
+        pal_progress_say(progress,
+                         "warning: a rank of %d threads has only %d cores: fewer "
+                         "ranks a node, or mpirun --bind-to none",
+                         sweep->options->threads, sweep->cores);
     if (sweep->options->quiet)
         return;
     if (resume->created == 2)
@@ -176,8 +182,8 @@ static int begin(pal_sweep_t *sweep, const char *text, int32_t *left, pal_error_
         rc = pal_start_compare(sweep->comm, sweep->plan, err);
     if (rc != PAL_OK)
         return rc;
-    pal_start_place(sweep->comm, sweep->options->unbound, sweep->hosts,
-                    sizeof sweep->hosts);
+    sweep->cores = pal_start_place(sweep->comm, sweep->options->unbound, sweep->hosts,
+                                   sizeof sweep->hosts);
     pal_threads_set(sweep->options->threads > 0 ? sweep->options->threads : 1);
     if (sweep->rank == 0)
         rc = open_store(sweep, text, err);

@@ -105,7 +105,7 @@ static void command_lines(void **unused)
         {"--verbose", 2, {"unknown command '--verbose'"}},
         {"plan --help",
          0,
-         {"usage: palimpsest plan [OPTIONS] CONFIG", "--ranks N", "--output FILE"}},
+         {"usage: palimpsest plan [OPTIONS] CONFIG", "--ranks N", "--threads N"}},
         {"run --help", 0, {"usage: palimpsest run", "--output FILE", "--threads N"}},
         {"run --threads 0 x", 2, {"option --threads", "'0'"}},
         {"status --help", 0, {"usage: palimpsest status", "--json"}},
@@ -247,6 +247,28 @@ static void a_plan_counts_what_is_done(void **unused)
     assert_says("c.yaml: not a results file");
     assert_int_equal(run("plan c.yaml -o nowhere/out.h5"), 2);
     assert_says("palimpsest: nowhere/out.h5: its folder does not exist\n");
+}
+
+static void threads_change_no_bit(void **unused)
+{
+    (void)unused;
+    write_config("sweep: tiny\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
+                 "model: {size: nano}\npretrain: {steps: 3}\n"
+                 "unlearn: {method: gd, steps: 1}\n"
+                 "attack: {kind: finetune, steps: 1, evaluations: 1}\n");
+    setenv("OMP_WAIT_POLICY", "passive", 1); /* others may have the cores */
+    setenv("HWLOC_SYNTHETIC", "core:1 pu:1", 1);
+    assert_int_equal(run("run c.yaml -o two.h5 --threads 2 --quiet"), 0);
+    unsetenv("HWLOC_SYNTHETIC");
+    unsetenv("OMP_WAIT_POLICY");
+    assert_says("warning: a rank of 2 threads has only 1 cores");
+    assert_int_equal(run("verify two.h5"), 0); /* with one thread */
+    assert_says(", 0 different");
+    shell("rm two.h5");
+    assert_int_equal(run("plan c.yaml --ranks 3 --threads 2"), 0);
+    assert_says("on 3 ranks of 2 threads\n");
+    assert_says("run c.yaml --threads 2\n");
+    assert_says("--ntasks-per-node=3 --cpus-per-task=2 --mem-per-cpu=");
 }
 
 /* The commands a plan prints are for a shell. */
@@ -508,6 +530,7 @@ int main(void)
         cmocka_unit_test(what_only_the_world_tells_ends_with_2),
         cmocka_unit_test(a_plan_says_what_it_takes),
         cmocka_unit_test(a_plan_counts_what_is_done),
+        cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(a_plan_quotes_names),
         cmocka_unit_test(a_damaged_row_is_not_done),
         cmocka_unit_test(a_sweep_from_run_to_show),
