@@ -129,11 +129,6 @@ int pal_key_equal(pal_key_t a, pal_key_t b)
     return memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0;
 }
 
-int pal_key_compare(pal_key_t a, pal_key_t b)
-{
-    return memcmp(a.bytes, b.bytes, sizeof a.bytes);
-}
-
 uint32_t pal_crc32(uint32_t crc, const void *bytes, size_t n)
 {
     const uint8_t *p = bytes;

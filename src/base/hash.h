@@ -30,7 +30,6 @@ pal_key_t pal_hash_end(pal_hash_t *hash);
 enum { PAL_KEY_TEXT = 33 };
 void pal_key_text(pal_key_t key, char text[PAL_KEY_TEXT]);
 int pal_key_equal(pal_key_t a, pal_key_t b);
-int pal_key_compare(pal_key_t a, pal_key_t b); /* memcmp order, for qsort */
 
 /* CRC-32 (IEEE 802.3, reflected, as in zlib). Start with crc = 0, chain by passing the
  * previous value. */

@@ -110,16 +110,6 @@ int pal_param_set(const pal_param_t *param, void *state, const char *text,
     }
 }
 
-double pal_param_number(const pal_param_t *param, const void *state)
-{
-    const char *at = (const char *)state + param->offset;
-
-    if (param->type == PAL_TEXT)
-        return NAN;
-    return param->type == PAL_COUNT ? (double)*(const int64_t *)at
-                                    : *(const double *)at;
-}
-
 /* A whole number as such, else the shortest of 1 to 17 digits that reads back as the
  * same double. */
 static void print_real(double value, char *text, size_t n)

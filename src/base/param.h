@@ -46,9 +46,6 @@ PAL_MUST_CHECK
 int pal_param_set(const pal_param_t *param, void *state, const char *text,
                   pal_error_t *err);
 
-/* Current value of a number; NaN for a text. */
-double pal_param_number(const pal_param_t *param, const void *state);
-
 /* Canonical text of a value ("0.001", "250", "cosine"): parses back to the same bits.
  * Writes at most n bytes with terminator. */
 void pal_param_print(const pal_param_t *param, const void *state, char *text, size_t n);
