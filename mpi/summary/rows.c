@@ -31,8 +31,8 @@ static int read_bits(const pal_store_t *store, const char *column, pal_arena_t *
 }
 
 /* The state comes first: it is written last, so what is read after it belongs to it. */
-static int read_trials(const pal_store_t *store, pal_arena_t *arena, pal_rows_t *rows,
-                       pal_error_t *err)
+static int read_trial_numbers(const pal_store_t *store, pal_arena_t *arena,
+                              pal_rows_t *rows, pal_error_t *err)
 {
     const struct {
         const char *name;
@@ -54,6 +54,17 @@ static int read_trials(const pal_store_t *store, pal_arena_t *arena, pal_rows_t 
         {"v_after_max", &rows->v_after_max},
         {"retain_after", &rows->retain_after},
     };
+    int rc = PAL_OK;
+
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && rc == PAL_OK; i++)
+        rc = read_numbers(store, PAL_TABLE_TRIALS, numbers[i].name, arena,
+                          numbers[i].values, err);
+    return rc;
+}
+
+static int read_trial_texts(const pal_store_t *store, pal_arena_t *arena,
+                            pal_rows_t *rows, pal_error_t *err)
+{
     const struct {
         const char *name;
         const char *const **texts;
@@ -65,14 +76,22 @@ static int read_trials(const pal_store_t *store, pal_arena_t *arena, pal_rows_t 
     };
     int rc = PAL_OK;
 
-    rows->count = pal_store_rows(store, PAL_TABLE_TRIALS);
-    rows->bytes = pal_store_width(store, PAL_TABLE_TRIALS, "bits");
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && rc == PAL_OK; i++)
-        rc = read_numbers(store, PAL_TABLE_TRIALS, numbers[i].name, arena,
-                          numbers[i].values, err);
     for (size_t i = 0; i < sizeof words / sizeof *words && rc == PAL_OK; i++)
         rc = pal_store_texts(store, PAL_TABLE_TRIALS, words[i].name, arena,
                              words[i].texts, err);
+    return rc;
+}
+
+static int read_trials(const pal_store_t *store, pal_arena_t *arena, pal_rows_t *rows,
+                       pal_error_t *err)
+{
+    int rc;
+
+    rows->count = pal_store_rows(store, PAL_TABLE_TRIALS);
+    rows->bytes = pal_store_width(store, PAL_TABLE_TRIALS, "bits");
+    rc = read_trial_numbers(store, arena, rows, err);
+    if (rc == PAL_OK)
+        rc = read_trial_texts(store, arena, rows, err);
     if (rc == PAL_OK)
         rc = read_bits(store, "bits", arena, rows, &rows->bits, err);
     if (rc == PAL_OK)

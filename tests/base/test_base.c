@@ -130,31 +130,32 @@ static const pal_param_t table[] = {
     {0},
 };
 
+static const struct {
+    const char *key, *text, *says;
+} refused[] = {
+    {"lr", "fast", "'fast' is not a number"},
+    {"lr", "nan", "not a number"},
+    {"lr", "2", "outside 0 to 1"},
+    {"steps", "1.5", "not a whole number"},
+    {"lr", "0x1p-3", "'0x1p-3' is not a number"},
+    {"lr", "", "'' is not a number"},
+    {"steps", "1e3", "1e3 is not a whole number; expected decimal digits"},
+    {"steps", "0x10", "0x10 is not a whole number"},
+    {"steps", " 7", "not a whole number"},
+    {"steps", "+7", "not a whole number"},
+    {"steps", "-", "not a whole number"},
+    {"steps", "", "not a whole number"},
+    {"steps", "0", "0 is outside 1 to 1000000 (length)"},
+    {"steps", "-3", "-3 is outside 1 to"},
+    {"steps", "99999999999999999999999", "outside 1 to 1000000"},
+    {"steps", "-99999999999999999999999", "outside 1 to 1000000"},
+    {"seed", "9007199254740993", "9007199254740993 is outside -1 to"},
+    {"schedule", "cos", "'cos' is none of cosine|constant"},
+    {"schedule", "", "none of"},
+};
+
 static void parameters_accept_and_refuse(void **unused)
 {
-    static const struct {
-        const char *key, *text, *says;
-    } bad[] = {
-        {"lr", "fast", "'fast' is not a number"},
-        {"lr", "nan", "not a number"},
-        {"lr", "2", "outside 0 to 1"},
-        {"steps", "1.5", "not a whole number"},
-        {"lr", "0x1p-3", "'0x1p-3' is not a number"},
-        {"lr", "", "'' is not a number"},
-        {"steps", "1e3", "1e3 is not a whole number; expected decimal digits"},
-        {"steps", "0x10", "0x10 is not a whole number"},
-        {"steps", " 7", "not a whole number"},
-        {"steps", "+7", "not a whole number"},
-        {"steps", "-", "not a whole number"},
-        {"steps", "", "not a whole number"},
-        {"steps", "0", "0 is outside 1 to 1000000 (length)"},
-        {"steps", "-3", "-3 is outside 1 to"},
-        {"steps", "99999999999999999999999", "outside 1 to 1000000"},
-        {"steps", "-99999999999999999999999", "outside 1 to 1000000"},
-        {"seed", "9007199254740993", "9007199254740993 is outside -1 to"},
-        {"schedule", "cos", "'cos' is none of cosine|constant"},
-        {"schedule", "", "none of"},
-    };
     static const char *const reals[] = {"0",     "10",    "250",      "1e-07",
                                         "0.001", "1e+07", "0.333333", "-2"};
     static const char *const counts[] = {"-1", "0", "42", "9007199254740991",
@@ -168,12 +169,13 @@ static void parameters_accept_and_refuse(void **unused)
     pal_param_defaults(table, &state);
     assert_string_equal(state.schedule, "cosine");
     before = state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        const pal_param_t *param = pal_param_find(table, bad[i].key);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        const pal_param_t *param = pal_param_find(table, refused[i].key);
 
-        assert_int_equal(pal_param_set(param, &state, bad[i].text, &err), PAL_EINVAL);
-        assert_non_null(strstr(err.text, bad[i].says));
-        assert_non_null(strstr(err.text, bad[i].key));
+        assert_int_equal(pal_param_set(param, &state, refused[i].text, &err),
+                         PAL_EINVAL);
+        assert_non_null(strstr(err.text, refused[i].says));
+        assert_non_null(strstr(err.text, refused[i].key));
         assert_memory_equal(&state, &before, sizeof state);
     }
     assert_int_equal(pal_param_set(table, &state, "0.1", &err), PAL_OK);

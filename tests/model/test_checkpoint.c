@@ -176,60 +176,60 @@ static void damaged_weights_are_refused(void **state)
     }
 }
 
+static const struct {
+    const char *from, *to, *message;
+} header_edits[] = {
+    {"{\"__meta", "[\"__meta", "header is not JSON"},
+    {"\"dtype\":\"F32\"", "\"dtype\":\"F16\"", "token_embedding': dtype is 'F16'"},
+    {"\"dtype\":\"F32\"", "\"dtype\":32", "token_embedding': dtype is ''"},
+    {"\"dtype\":\"F32\",", "", "token_embedding': dtype is ''"},
+    {"[23,12]", "[12,23]", "token_embedding': shape is not 23 x 12"},
+    {"[23,12]", "[276]", "shape is not 23 x 12"},
+    {"[23,12]", "[23,12,1]", "shape is not 23 x 12"},
+    {"[23,12]", "[23.0,12]", "shape is not 23 x 12"},
+    {"[23,12]", "[4294967319,12]", "shape is not 23 x 12"},
+    {"[23,12]", "\"23,12\"", "shape is not 23 x 12"},
+    {"[0,1104]", "[4,1108]", "overlap or leave a gap at byte 0"},
+    {"[0,1104]", "[1104,2208]", "overlap or leave a gap"},
+    {"[0,1104]", "[0,1100]", "data_offsets 0 to 1100; expected 1104 bytes"},
+    {"[0,1104]", "[-1104,0]", "data_offsets -1104 to 0"},
+    {"[0,1104]", "[1104,0]", "data_offsets 1104 to 0"},
+    {"[0,1104]", "[9000000000000000000,9000000000000001104]", "within the file's"},
+    {"[0,1104]", "[-9223372036854775808,9223372036854775807]", "data_offsets"},
+    {"[0,1104]", "[0,99999999999999999999]", "header is not JSON"},
+    {"[0,1104]", "[0]", "not [begin, end]"},
+    {"[0,1104]", "[0,null]", "not [begin, end]"},
+    {"[0,1104]", "{}", "not [begin, end]"},
+    {"\"final_norm\"", "\"last_norm\"", "tensor 'final_norm' is missing"},
+    {"\"final_norm\"", "\"block.0.mlp.up\"", "header is not JSON"}, /* twice */
+    {"\"final_norm\":{", "\"final_norm\":7,\"x\":{", "final_norm': dtype is ''"},
+    {"\"final_norm\":", "\"more\":0,\"final_norm\":", "tensor 'more' is not one of"},
+    {"\\\"heads\\\":3", "\\\"heads\\\":4", "its shape has heads 4; expected 3"},
+    {"\\\"tied\\\":true", "\\\"tied\\\":false", "has tied false; expected true"},
+    {"\\\"gelu", "\\\"swiglu", "has mlp \"swiglu\"; expected \"gelu\""},
+    {"\\\"rope_base\\\":0.0", "\\\"rope_base\\\":9.0",
+     "has rope_base 9.0; expected 0.0"},
+    {"\\\"rope_base", "\\\"x\\\":1,\\\"rope_base", "has x 1; expected none"},
+    {"\\\"vocab\\\":23,", "", "has vocab missing; expected 23"},
+    {"\\\"heads\\\":3", "\\\"heads\\\":", "its shape is"},
+    {"\"shape\":\"{", "\"sharp\":\"{", "metadata have no shape"},
+    {"\"__metadata__\"", "\"__meta__\"", "metadata have no shape"},
+    {"\"note\":\"key 1\"", "\"note\":\"key 2\"", "its note is 'key 2'; expected"},
+    {"\"note\":\"key 1\"", "\"note\":[]", "its note is ''; expected 'key 1'"},
+};
+
 static void edited_headers_are_refused(void **state)
 {
     sample_t *s = *state;
-    static const struct {
-        const char *from, *to, *message;
-    } edits[] = {
-        {"{\"__meta", "[\"__meta", "header is not JSON"},
-        {"\"dtype\":\"F32\"", "\"dtype\":\"F16\"", "token_embedding': dtype is 'F16'"},
-        {"\"dtype\":\"F32\"", "\"dtype\":32", "token_embedding': dtype is ''"},
-        {"\"dtype\":\"F32\",", "", "token_embedding': dtype is ''"},
-        {"[23,12]", "[12,23]", "token_embedding': shape is not 23 x 12"},
-        {"[23,12]", "[276]", "shape is not 23 x 12"},
-        {"[23,12]", "[23,12,1]", "shape is not 23 x 12"},
-        {"[23,12]", "[23.0,12]", "shape is not 23 x 12"},
-        {"[23,12]", "[4294967319,12]", "shape is not 23 x 12"},
-        {"[23,12]", "\"23,12\"", "shape is not 23 x 12"},
-        {"[0,1104]", "[4,1108]", "overlap or leave a gap at byte 0"},
-        {"[0,1104]", "[1104,2208]", "overlap or leave a gap"},
-        {"[0,1104]", "[0,1100]", "data_offsets 0 to 1100; expected 1104 bytes"},
-        {"[0,1104]", "[-1104,0]", "data_offsets -1104 to 0"},
-        {"[0,1104]", "[1104,0]", "data_offsets 1104 to 0"},
-        {"[0,1104]", "[9000000000000000000,9000000000000001104]", "within the file's"},
-        {"[0,1104]", "[-9223372036854775808,9223372036854775807]", "data_offsets"},
-        {"[0,1104]", "[0,99999999999999999999]", "header is not JSON"},
-        {"[0,1104]", "[0]", "not [begin, end]"},
-        {"[0,1104]", "[0,null]", "not [begin, end]"},
-        {"[0,1104]", "{}", "not [begin, end]"},
-        {"\"final_norm\"", "\"last_norm\"", "tensor 'final_norm' is missing"},
-        {"\"final_norm\"", "\"block.0.mlp.up\"", "header is not JSON"}, /* twice */
-        {"\"final_norm\":{", "\"final_norm\":7,\"x\":{", "final_norm': dtype is ''"},
-        {"\"final_norm\":", "\"more\":0,\"final_norm\":",
-         "tensor 'more' is not one of"},
-        {"\\\"heads\\\":3", "\\\"heads\\\":4", "its shape has heads 4; expected 3"},
-        {"\\\"tied\\\":true", "\\\"tied\\\":false", "has tied false; expected true"},
-        {"\\\"gelu", "\\\"swiglu", "has mlp \"swiglu\"; expected \"gelu\""},
-        {"\\\"rope_base\\\":0.0", "\\\"rope_base\\\":9.0",
-         "has rope_base 9.0; expected 0.0"},
-        {"\\\"rope_base", "\\\"x\\\":1,\\\"rope_base", "has x 1; expected none"},
-        {"\\\"vocab\\\":23,", "", "has vocab missing; expected 23"},
-        {"\\\"heads\\\":3", "\\\"heads\\\":", "its shape is"},
-        {"\"shape\":\"{", "\"sharp\":\"{", "metadata have no shape"},
-        {"\"__metadata__\"", "\"__meta__\"", "metadata have no shape"},
-        {"\"note\":\"key 1\"", "\"note\":\"key 2\"", "its note is 'key 2'; expected"},
-        {"\"note\":\"key 1\"", "\"note\":[]", "its note is ''; expected 'key 1'"},
-    };
     content_t whole, c;
 
     save(s);
     read_content(&whole);
-    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+    for (size_t i = 0; i < sizeof header_edits / sizeof *header_edits; i++) {
         c = whole;
-        edit(&c, edits[i].from, edits[i].to);
+        edit(&c, header_edits[i].from, header_edits[i].to);
         write_content(&c);
-        assert_refused(s, "key 1", PAL_EINVAL, edits[i].message);
+        assert_refused(s, "key 1", PAL_EINVAL, header_edits[i].message);
     }
 }
 

@@ -91,68 +91,69 @@ static const char small[] =
     "unlearn: {method: gd, coefficient: [0.5, 0.25], steps: 5}\n"
     "attack: {kind: finetune, steps: 4, evaluations: 2, lr: [1e-3, 1e-4]}\n";
 
+static const struct {
+    const char *arguments;
+    int code;
+    const char *says[4];
+} command_cases[] = {
+    {"", 2, {"palimpsest: a command is missing", "--help"}},
+    {"--help", 0, {"usage: palimpsest COMMAND", "Exit codes", "75", "status"}},
+    {"--version", 0, {"palimpsest 0.", "commit", "compiler", "blas"}},
+    {"statsu x", 2, {"unknown command 'statsu'", "nearest is 'status'"}},
+    {"--verbose", 2, {"unknown command '--verbose'"}},
+    {"plan --help",
+     0,
+     {"usage: palimpsest plan [OPTIONS] CONFIG", "--ranks N", "--threads N"}},
+    {"run --help", 0, {"usage: palimpsest run", "--output FILE", "--threads N"}},
+    {"run --threads 0 x", 2, {"option --threads", "'0'"}},
+    {"status --help", 0, {"usage: palimpsest status", "--json"}},
+    {"show --help", 0, {"usage: palimpsest show", "--json"}},
+    {"list --help", 0, {"usage: palimpsest list"}},
+    {"bench --help", 0, {"usage: palimpsest bench", "--peer", "--threads N"}},
+    {"bench --time 0", 2, {"option --time", "'0'"}},
+    {"facts -h", 0, {"usage: palimpsest facts", "import-rtt"}},
+    {"plan", 2, {"plan: missing operand", "CONFIG"}},
+    {"plan a b", 2, {"plan: too many operands"}},
+    {"plan --rnaks 3 a", 2, {"unknown option '--rnaks'", "nearest is '--ranks'"}},
+    {"plan -z a", 2, {"unknown option '-z'", "plan --help"}},
+    {"status --json=1 x", 2, {"status: option '--json' takes no value"}},
+    {"run x --quiet=yes", 2, {"run: option '--quiet' takes no value"}},
+    {"plan --help=1", 2, {"plan: option '--help' takes no value"}},
+    {"plan --rank=1=2 x", 2, {"option --ranks: '1=2'"}},
+    {"plan a --ranks", 2, {"option '--ranks' needs a value"}},
+    {"plan a --ranks=0", 2, {"option --ranks", "'0'", "1 to 100000"}},
+    {"plan a -n 2.5", 2, {"option --ranks", "'2.5'"}},
+    {"plan a -n 0x10", 2, {"option --ranks", "'0x10' is not a whole number"}},
+    {"plan no-such.yaml", 2, {"palimpsest: no-such.yaml: no such file"}},
+    {"run no-such.yaml", 2, {"palimpsest: no-such.yaml: no such file"}},
+    {"run --lease x c.yaml", 2, {"option --lease", "'x'"}},
+    {"list method", 2, {"unknown list 'method'", "nearest is methods"}},
+    {"list methods", 0, {"gd: ", "coefficient", "rmu: ", "layer"}},
+    {"list attacks", 0, {"finetune: ", "lora: ", "rank", "probe: "}},
+    {"list worlds", 0, {"synthetic: ", "facts: ", "required"}},
+    {"list models", 0, {"nano", "llama-xl", "a vocabulary of 4096", "taught"}},
+    {"list", 0, {"methods (", "attacks (", "worlds (", "models ("}},
+    {"facts --help", 0, {"Years ", "MMLU ", "WMDP ", "Random Birthdays "}},
+    {"facts chekc x", 2, {"unknown action 'chekc'", "nearest is check"}},
+    {"facts check", 2, {"missing operand"}},
+    {"facts check a -o b", 2, {"--output"}},
+    {"facts import-rtt x", 2, {"--output is missing"}},
+    {"facts import-rtt no-such -o out.jsonl", 2, {"no-such"}},
+};
+
 static void command_lines(void **unused)
 {
-    static const struct {
-        const char *arguments;
-        int code;
-        const char *says[4];
-    } cases[] = {
-        {"", 2, {"palimpsest: a command is missing", "--help"}},
-        {"--help", 0, {"usage: palimpsest COMMAND", "Exit codes", "75", "status"}},
-        {"--version", 0, {"palimpsest 0.", "commit", "compiler", "blas"}},
-        {"statsu x", 2, {"unknown command 'statsu'", "nearest is 'status'"}},
-        {"--verbose", 2, {"unknown command '--verbose'"}},
-        {"plan --help",
-         0,
-         {"usage: palimpsest plan [OPTIONS] CONFIG", "--ranks N", "--threads N"}},
-        {"run --help", 0, {"usage: palimpsest run", "--output FILE", "--threads N"}},
-        {"run --threads 0 x", 2, {"option --threads", "'0'"}},
-        {"status --help", 0, {"usage: palimpsest status", "--json"}},
-        {"show --help", 0, {"usage: palimpsest show", "--json"}},
-        {"list --help", 0, {"usage: palimpsest list"}},
-        {"bench --help", 0, {"usage: palimpsest bench", "--peer", "--threads N"}},
-        {"bench --time 0", 2, {"option --time", "'0'"}},
-        {"facts -h", 0, {"usage: palimpsest facts", "import-rtt"}},
-        {"plan", 2, {"plan: missing operand", "CONFIG"}},
-        {"plan a b", 2, {"plan: too many operands"}},
-        {"plan --rnaks 3 a", 2, {"unknown option '--rnaks'", "nearest is '--ranks'"}},
-        {"plan -z a", 2, {"unknown option '-z'", "plan --help"}},
-        {"status --json=1 x", 2, {"status: option '--json' takes no value"}},
-        {"run x --quiet=yes", 2, {"run: option '--quiet' takes no value"}},
-        {"plan --help=1", 2, {"plan: option '--help' takes no value"}},
-        {"plan --rank=1=2 x", 2, {"option --ranks: '1=2'"}},
-        {"plan a --ranks", 2, {"option '--ranks' needs a value"}},
-        {"plan a --ranks=0", 2, {"option --ranks", "'0'", "1 to 100000"}},
-        {"plan a -n 2.5", 2, {"option --ranks", "'2.5'"}},
-        {"plan a -n 0x10", 2, {"option --ranks", "'0x10' is not a whole number"}},
-        {"plan no-such.yaml", 2, {"palimpsest: no-such.yaml: no such file"}},
-        {"run no-such.yaml", 2, {"palimpsest: no-such.yaml: no such file"}},
-        {"run --lease x c.yaml", 2, {"option --lease", "'x'"}},
-        {"list method", 2, {"unknown list 'method'", "nearest is methods"}},
-        {"list methods", 0, {"gd: ", "coefficient", "rmu: ", "layer"}},
-        {"list attacks", 0, {"finetune: ", "lora: ", "rank", "probe: "}},
-        {"list worlds", 0, {"synthetic: ", "facts: ", "required"}},
-        {"list models", 0, {"nano", "llama-xl", "a vocabulary of 4096", "taught"}},
-        {"list", 0, {"methods (", "attacks (", "worlds (", "models ("}},
-        {"facts --help", 0, {"Years ", "MMLU ", "WMDP ", "Random Birthdays "}},
-        {"facts chekc x", 2, {"unknown action 'chekc'", "nearest is check"}},
-        {"facts check", 2, {"missing operand"}},
-        {"facts check a -o b", 2, {"--output"}},
-        {"facts import-rtt x", 2, {"--output is missing"}},
-        {"facts import-rtt no-such -o out.jsonl", 2, {"no-such"}},
-    };
     int before = count_files();
 
     (void)unused;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int code = run(cases[i].arguments);
+    for (size_t i = 0; i < sizeof command_cases / sizeof *command_cases; i++) {
+        int code = run(command_cases[i].arguments);
 
-        if (code != cases[i].code)
-            fail_msg("'%s' ends with %d, not %d:\n%s", cases[i].arguments, code,
-                     cases[i].code, output);
-        for (int j = 0; j < 4 && cases[i].says[j]; j++)
-            assert_says(cases[i].says[j]);
+        if (code != command_cases[i].code)
+            fail_msg("'%s' ends with %d, not %d:\n%s", command_cases[i].arguments, code,
+                     command_cases[i].code, output);
+        for (int j = 0; j < 4 && command_cases[i].says[j]; j++)
+            assert_says(command_cases[i].says[j]);
     }
     assert_int_equal(count_files(), before);
 }
