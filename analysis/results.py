@@ -30,7 +30,7 @@ Estimate = namedtuple("Estimate", "value low high seeds facts reason")
 Section = namedtuple("Section", "label floor ceiling cells")  # cells: those that unlearn
 
 COLUMNS = ("state world model seed taught method coefficient unlearn_lr unlearn_steps role"
-           " attack attack_lr holdout setting attack_setting base v_before retain_before"
+           " attack attack_lr holdout setting attack_setting base unlearned v_before retain_before"
            " v_after dev_after v_after_max retain_after bits bits_before").split()
 MODEL_RESULTS = "loss v_accuracy retain_accuracy bits error".split()
 #: what `crc` covers beside state and key, in its order
@@ -223,6 +223,12 @@ class Cell:
     def damaged(self):
         return self.retain().value < SMALLEST_RETAIN
 
+    def ended_early(self):
+        """How many seeds' unlearning the retain budget ended before its last step."""
+        trials, done = self.results.trials, self.results.steps_done
+        return len({seed for (seed, _), (row, _) in self.chosen.items()
+                    if done[trials["unlearned"][row]] < self.unlearn_steps})
+
     def corrected(self):
         floor, ceiling = self.floor(), self.ceiling()
         if floor is None or ceiling is None:
@@ -274,6 +280,7 @@ class Results:
         worlds = read_columns(file["worlds"], ("chance",))
         self.chance = worlds["chance"]
         self.base = read_columns(file["base"], ("setting", "taught_bits"))
+        self.steps_done = read_columns(file["unlearned"], ("steps_done",))["steps_done"]
         #: per world the fold of each forget fact, in file order
         self.folds = [facts["fold"][(facts["world"] == w) & (facts["role"] == 0)]
                       for w in range(len(self.chance))]

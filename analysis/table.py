@@ -30,7 +30,7 @@ def record(cell):
     row["v_after_max_chosen_on_v"] = cell.accuracy("v_after_max").value
     row["floor"] = floor.accuracy("bits").value if floor else np.nan
     row["ceiling"] = ceiling.accuracy("bits").value if ceiling else np.nan
-    row["damaged"] = int(cell.damaged())
+    row["damaged"], row["ended_early"] = int(cell.damaged()), cell.ended_early()
     row["setting"], row["attack_setting"] = cell.setting, cell.attack
     return row
 

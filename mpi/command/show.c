@@ -34,7 +34,9 @@ const pal_command_t pal_cmd_show = {
     .text =
         "Per method and coefficient: accuracy on V and on the retain facts before the\n"
         "attack, on V after it, corrected recovery and the paper's, with 95 % "
-        "intervals.\n",
+        "intervals.\n"
+        "Marks: ! damaged, ~ not all trials done, < unlearning ended by its retain "
+        "budget.\n",
     .options = options,
     .run = run,
 };

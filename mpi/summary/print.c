@@ -65,10 +65,10 @@ static widths_t measure(const pal_summary_t *summary)
 static void print_leading(const widths_t *widths, const char *mark, const char *method,
                           const char *variant, const char *coefficient, FILE *out)
 {
-    fprintf(out, "%-2s%-*s ", mark, widths->method, method);
+    fprintf(out, "%-3s%-*s ", mark, widths->method, method);
     if (widths->variant)
-        fprintf(out, " %-*s ", widths->variant, variant);
-    fprintf(out, " %*s  ", widths->coefficient, coefficient);
+        fprintf(out, "%-*s ", widths->variant, variant);
+    fprintf(out, "%*s  ", widths->coefficient, coefficient);
 }
 
 static void print_header(const widths_t *widths, FILE *out)
@@ -96,10 +96,10 @@ static void print_cell(const widths_t *widths, const pal_summary_cell_t *cell,
     const pal_estimate_t *columns[] = {&cell->v_before, &cell->retain_before,
                                        &cell->v_after, &cell->corrected, &cell->paper};
     int reference = cell->role != PAL_UNLEARNS;
-    char text[TEXT_MAX], mark[3];
+    char text[TEXT_MAX], mark[4];
 
-    snprintf(mark, sizeof mark, "%s%s", cell->damaged ? "!" : "",
-             incomplete(cell) ? "~" : "");
+    snprintf(mark, sizeof mark, "%s%s%s", cell->damaged ? "!" : "",
+             incomplete(cell) ? "~" : "", cell->ended_early ? "<" : "");
     coefficient_text(cell, text);
     print_leading(widths, mark, title_of(cell), reference ? "" : cell->variant, text,
                   out);
@@ -219,13 +219,14 @@ static void print_title(const pal_summary_t *summary, FILE *out)
 
 static void print_aid(const pal_summary_t *summary, FILE *out)
 {
-    int damaged = 0, partial = 0, unread = 0;
+    int damaged = 0, partial = 0, ended = 0, unread = 0;
 
     for (int32_t i = 0; i < summary->count; i++) {
         const pal_summary_cell_t *cell = &summary->cells[i];
 
         damaged |= cell->damaged;
         partial |= incomplete(cell);
+        ended |= cell->ended_early > 0;
         unread |= cell->role == PAL_UNLEARNS && isnan(cell->corrected.value);
     }
     fprintf(
@@ -250,6 +251,10 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
                 PAL_SMALLEST_RETAIN);
     if (partial)
         fprintf(out, "~ not all trials are done; the numbers are of those that are.\n");
+    if (ended)
+        fprintf(out,
+                "< the retain budget ended unlearning before its last step, in some "
+                "seeds or all.\n");
 }
 
 int pal_summary_print(const pal_summary_t *summary, FILE *out, pal_error_t *err)

@@ -41,6 +41,7 @@ static int read_trial_numbers(const pal_store_t *store, pal_arena_t *arena,
         {"state", &rows->state},
         {"world", &rows->world},
         {"base", &rows->base},
+        {"unlearned", &rows->unlearned},
         {"seed", &rows->seed},
         {"taught", &rows->taught},
         {"coefficient", &rows->coefficient},
@@ -159,6 +160,9 @@ static int check(const pal_rows_t *rows, pal_error_t *err)
         if (!is_index(rows->base[i], rows->bases))
             return PAL_REJECT(err, "trial %d: base %g of %d", i, rows->base[i],
                               rows->bases);
+        if (!is_index(rows->unlearned[i], rows->models))
+            return PAL_REJECT(err, "trial %d: unlearned model %g of %d", i,
+                              rows->unlearned[i], rows->models);
         if (fold_size(rows, (int32_t)rows->world[i], rows->holdout[i]) >
             8 * rows->bytes)
             return PAL_REJECT(err,
@@ -200,9 +204,13 @@ int pal_rows_read(const pal_store_t *store, pal_arena_t *arena, pal_rows_t *rows
     if (rc == PAL_OK)
         rc = pal_store_texts(store, PAL_TABLE_BASE, "setting", arena,
                              &rows->base_setting, err);
+    if (rc == PAL_OK)
+        rc = read_numbers(store, PAL_TABLE_UNLEARNED, "steps_done", arena,
+                          &rows->steps_done, err);
     if (rc != PAL_OK)
         return rc;
     rows->bases = pal_store_rows(store, PAL_TABLE_BASE);
+    rows->models = pal_store_rows(store, PAL_TABLE_UNLEARNED);
     rc = pal_store_check_rows(store, err); /* at least those read as done */
     if (rc == PAL_OK)
         rc = check(rows, err);

@@ -6,12 +6,13 @@
 
 /* Columns of /trials and what they point at; in the arena. */
 typedef struct {
-    int32_t count, worlds, bases;
-    double *state, *world, *base, *seed, *taught, *coefficient, *unlearn_lr,
+    int32_t count, worlds, bases, models;
+    double *state, *world, *base, *unlearned, *seed, *taught, *coefficient, *unlearn_lr,
         *unlearn_steps, *role, *attack_lr, *holdout, *retain_before, *dev_after,
         *v_after_max, *retain_after;
     const char *const *model, *const *method, *const *setting, *const *attack_setting;
     const char *const *base_setting; /* of /base */
+    double *steps_done;              /* of /unlearned */
     uint8_t *bits, *bits_before;     /* [count, bytes] */
     int32_t bytes;
     /* Folds of the forget facts of world w: fold[first_fact[w]] ..

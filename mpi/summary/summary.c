@@ -107,6 +107,23 @@ static int estimate_means(const work_t *work, const pal_group_t *group,
     return rc;
 }
 
+/* Unlearning runs of a cell with fewer steps than asked for; those that are not done
+ * have none. A group's chosen trials stand seed by seed, and those of a seed share
+ * their run. */
+static int32_t count_ended(const pal_rows_t *rows, const pal_group_t *group)
+{
+    int32_t n = 0;
+
+    for (int32_t c = 0; c < group->chosen_count; c++) {
+        const pal_chosen_t *chosen = &group->chosen[c];
+        int32_t model = (int32_t)rows->unlearned[chosen->row];
+
+        if (c == 0 || chosen->seed != chosen[-1].seed)
+            n += rows->steps_done[model] < rows->unlearn_steps[chosen->row];
+    }
+    return n;
+}
+
 static pal_estimate_t without_number(const char *reason)
 {
     return (pal_estimate_t){NAN, NAN, NAN, 0, 0, reason};
@@ -152,6 +169,7 @@ static void describe(const pal_rows_t *rows, const pal_group_t *group,
     cell->base_setting = rows->base_setting[(int32_t)rows->base[row]];
     cell->setting = rows->setting[row];
     cell->attack = group->attack;
+    cell->ended_early = count_ended(rows, group);
     memcpy(cell->trials, group->trials, sizeof cell->trials);
 }
 

@@ -32,6 +32,7 @@ typedef struct {
     int32_t trials[PAL_STATES]; /* by pal_state_t */
     int32_t floor, ceiling;     /* cells; -1: none */
     int32_t damaged;            /* 1: retain before the attack < PAL_SMALLEST_RETAIN */
+    int32_t ended_early;        /* runs of unlearning that the budget ended */
     pal_estimate_t v_before, v_after, retain_before,
         retain_after; /* retain: over seeds */
     pal_estimate_t

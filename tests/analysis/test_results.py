@@ -98,6 +98,13 @@ class Finished(Case):
         damaged = [(c.method, c.coefficient) for c in results.cells if c.damaged()]
         self.assertEqual(damaged, [("gd", 3.0)])
 
+    def test_runs_that_a_budget_ended_are_counted(self):
+        results = self.load(steps_done=made.early)
+        ended = {(c.method, c.coefficient): c.ended_early() for c in results.cells
+                 if c.ended_early()}
+        self.assertEqual(ended, {("gd", 1.0): 2, ("gd", 3.0): 3})
+        self.assertFalse(any(c.ended_early() for c in self.load().cells))
+
     def test_one_seed_has_no_interval_over_seeds(self):
         cell = self.cell(self.load(seeds=(4,)), "gd", 0.3)
         self.assertTrue(np.isnan(cell.retain().low))

@@ -30,6 +30,7 @@ KINDS = {
     "pending": dict(state=lambda i, row: 0),
     "variants": dict(unlearn_steps=(100, 200), seeds=(0, 1),
                      models=(("none", None), ("filtered", None), ("gd", 0.3))),
+    "budget": dict(steps_done=made.early),
 }
 
 
@@ -73,6 +74,7 @@ class Show(unittest.TestCase):
             self.assertEqual(one["role"], ROLES[cell.role])
             self.assertEqual(one["trials"], cell.states)
             self.assertEqual(one["damaged"], bool(cell.damaged()))
+            self.assertEqual(one["ended_early"], cell.ended_early())
             for name, estimate in (
                     ("v_before", cell.accuracy("bits_before")),
                     ("v_after", cell.accuracy("bits")), ("retain_before", cell.retain()),
@@ -103,7 +105,7 @@ class Show(unittest.TestCase):
                 results = res.Results(self.path)
                 lines = run.stdout.splitlines()
                 self.assertEqual(lines[0], results.title())
-                variant = len("steps=100  ") if name == "variants" else 0
+                variant = len("steps=100 ") if name == "variants" else 0
                 self.assertLessEqual(max(map(len, lines)), 110 + variant)
                 for section in results.sections():
                     self.assertIn(section.label, lines)
@@ -116,7 +118,7 @@ class Show(unittest.TestCase):
         made.make(self.path, **KINDS["variants"])
         lines = show(self.path).stdout.splitlines()
         for steps in (100, 200):
-            self.assertEqual(sum(line.startswith("  gd ") and f"steps={steps}" in line
+            self.assertEqual(sum(line.startswith("   gd ") and f"steps={steps}" in line
                                  for line in lines), 1, lines)
 
     def test_the_program_goes_on_with_it(self):

@@ -84,8 +84,34 @@ static int write_row(pal_store_t *store, pal_plan_t *plan, int32_t row, uint8_t 
                            NULL);
 }
 
-/* Write the rows below `rows` of the file. */
-static void make_file(int32_t rows)
+/* The unlearned models; of gd 10 the first seed's has `steps` of its 250. */
+static void write_models(pal_store_t *store, pal_plan_t *plan, double steps)
+{
+    uint8_t *record = malloc(pal_record_size(plan, PAL_TABLE_UNLEARNED));
+    uint8_t bits[8] = {0};
+    pal_where_t where = {"node", 0, 1, 1};
+
+    assert_non_null(record);
+    for (int32_t row = 0; row < plan->unlearned_count; row++) {
+        const pal_unlearn_spec_t *spec = plan->unlearned[row].spec;
+        int first_seed = plan->bases[plan->unlearned[row].base].spec.seed == 0;
+        pal_model_result_t model = {.bits = bits,
+                                    .steps = (double)spec->common.recipe.steps};
+        pal_outcome_t outcome = {.model = &model};
+
+        if (first_seed && spec->common.coefficient == 10)
+            model.steps = steps;
+        pal_record_pack(plan, PAL_TABLE_UNLEARNED, &outcome, record);
+        assert_int_equal(pal_store_write(store, PAL_TABLE_UNLEARNED, row, PAL_ROW_DONE,
+                                         record, &where, NULL),
+                         PAL_OK);
+    }
+    free(record);
+}
+
+/* Write the trials below `rows` of the file, and its unlearned models if there are any
+ * trials. */
+static void make_file_with(int32_t rows, double steps)
 {
     pal_config_t config;
     pal_plan_t plan;
@@ -99,6 +125,8 @@ static void make_file(int32_t rows)
         pal_plan_create(&config, &plan, &err) ||
         pal_store_open(path, &plan, config_text, 0, &store, &resume, &err))
         fail_msg("%s", err.text);
+    if (rows > 0)
+        write_models(store, &plan, steps);
     record = malloc(pal_record_size(&plan, PAL_TABLE_TRIALS));
     for (int32_t row = 0; row < rows && row < plan.trial_count; row++)
         assert_int_equal(write_row(store, &plan, row, record), PAL_OK);
@@ -106,6 +134,11 @@ static void make_file(int32_t rows)
     pal_store_close(store);
     pal_plan_free(&plan);
     pal_config_free(&config);
+}
+
+static void make_file(int32_t rows)
+{
+    make_file_with(rows, 250);
 }
 
 static void summarize(pal_summary_t *summary)
@@ -200,10 +233,10 @@ static void table_reads_well(void **unused)
 {
     static const char *const says[] = {
         "summed: 2 seeds, 6 held-out facts, 36 of 40 trials done, 4 failed\n",
-        "  floor         -  0.33 ",
-        "  ceiling       -  1.00 1.00..1.00",
-        "  gd          0.1  0.67 ",
-        "!~gd           10  0.00 0.00..0.00  0.50 0.50..0.50",
+        "   floor        -  0.33 ",
+        "   ceiling      -  1.00 1.00..1.00",
+        "   gd         0.1  0.67 ",
+        "!~ gd          10  0.00 0.00..0.00  0.50 0.50..0.50",
         "gd: least recovery with retain >= 0.9: 0.00",
         "! retain < 0.9",
         "~ not all trials are done",
@@ -217,8 +250,29 @@ static void table_reads_well(void **unused)
     for (size_t i = 0; i < sizeof says / sizeof *says; i++)
         if (!strstr(text, says[i]))
             fail_msg("no '%s' in:\n%s", says[i], text);
+    assert_null(strstr(text, "<gd"));
+    assert_null(strstr(text, "\n<"));
     for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
         assert_true(strcspn(line, "\n") <= 110);
+    free(text);
+}
+
+static void a_budget_that_ended_runs_is_marked(void **unused)
+{
+    pal_summary_t summary;
+    char *text;
+
+    (void)unused;
+    make_file_with(INT32_MAX, 245);
+    summarize(&summary);
+    assert_int_equal(find(&summary, "gd", 10)->ended_early, 1);
+    assert_int_equal(find(&summary, "gd", 1)->ended_early, 0);
+    assert_int_equal(find(&summary, "none", 0)->ended_early, 0);
+    pal_summary_free(&summary);
+    text = printed(pal_summary_print);
+    assert_non_null(strstr(text, "\n!~<gd          10  0.00 "));
+    assert_non_null(strstr(text, "\n   gd           1  0.33 "));
+    assert_non_null(strstr(text, "\n< the retain budget ended unlearning"));
     free(text);
 }
 
@@ -303,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_hold_what_was_written),
         cmocka_unit_test(table_reads_well),
+        cmocka_unit_test(a_budget_that_ended_runs_is_marked),
         cmocka_unit_test(json_says_the_same),
         cmocka_unit_test(an_unfinished_file_is_read),
         cmocka_unit_test(a_table_that_cannot_be_written_is_an_error),
