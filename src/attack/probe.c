@@ -2,8 +2,9 @@
  * is: does the residual stream still know the answer that the model no longer gives?
  *
  * h is the residual stream after block `layer` where the answer to a question is due,
- * at the last token before it, less its mean over T; e_c is the mean token embedding of
- * choice c; both are scaled to a root mean square of about 1. With C the width,
+ * at the last token before it, less its mean over T; e_c is the mean row of the output
+ * matrix over the tokens of choice c (their embedding, in a tied model); both are
+ * scaled to a root mean square of about 1. With C the width,
  *
  *     s_c = e_c . M h / C,        L = mean over T of -log softmax(s)[answer],
  *
@@ -34,7 +35,7 @@ struct state {
     pal_slice_t slice;   /* of it */
     float *hidden;       /* (facts, C) h of every forget fact */
     double *mean;        /* (C) of h over T */
-    const float *tokens; /* (V, C) token embeddings */
+    const float *tokens; /* (V, C) the output matrix */
     double scale;        /* of e_c / C */
     float *image;        /* (C) M h of one fact, and d(loss)/d(M h) */
     float *image_seed;
@@ -257,7 +258,7 @@ static int begin(void *p, pal_attacking_t *run, pal_error_t *err)
 {
     struct state *s = p;
     const int32_t width = run->layout->shape.width;
-    const pal_slice_t *table = pal_layout_slice(run->layout, PAL_TOKEN_EMBEDDING, -1);
+    const pal_slice_t *table = pal_layout_output(run->layout);
     int rc;
 
     s->tokens = run->start + table->offset;

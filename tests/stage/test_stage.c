@@ -382,6 +382,75 @@ static void the_probe_reads_what_was_taught(void **state)
     free(weights);
 }
 
+/* Change the embeddings of all tokens that no question has; returns how many of the
+ * choices have one. */
+static int32_t change_embeddings(const pal_corpus_t *corpus, const pal_layout_t *layout,
+                                 float *weights)
+{
+    const pal_slice_t *table = pal_layout_slice(layout, PAL_TOKEN_EMBEDDING, -1);
+    uint8_t *asked = calloc((size_t)table->rows, 1);
+    int32_t changed = 0;
+
+    assert_non_null(asked);
+    for (int32_t fact = 0; fact < corpus->world->count; fact++) {
+        const pal_example_t *e =
+            &corpus->examples[pal_corpus_question(corpus, fact, 0)];
+
+        for (int32_t t = 0; t < e->prompt; t++)
+            asked[corpus->tokens[e->start + t]] = 1;
+    }
+    for (int32_t fact = 0; fact < corpus->world->count; fact++) {
+        const pal_example_t *e =
+            &corpus->examples[pal_corpus_question(corpus, fact, 0)];
+
+        changed += !asked[corpus->tokens[e->start + e->prompt]];
+    }
+    for (int64_t i = 0; i < table->size; i++)
+        if (!asked[i / table->cols])
+            weights[table->offset + i] += 1;
+    free(asked);
+    return changed;
+}
+
+static double probe_loss(fixture_t *f, const pal_base_spec_t *base,
+                         const float *weights)
+{
+    pal_trial_result_t r = {.bits = f->bits, .bits_before = f->bits + 32};
+    pal_attack_spec_t probe = attack_spec("probe");
+
+    assert_int_equal(pal_stage_trial(f->lab, &f->ground, base, &probe, f->base_key,
+                                     weights, &r, NULL),
+                     PAL_OK);
+    return r.loss[r.points - 1];
+}
+
+/* Where embedding and output matrix are two, choices are what the output matrix says:
+ * their embeddings, which the questions lack, do not matter. */
+static void the_probe_reads_the_output_matrix(void **state)
+{
+    fixture_t *f = *state;
+    pal_base_spec_t spec = f->base;
+    const pal_slice_t *output;
+    pal_layout_t *layout;
+    float *weights = NULL;
+    double loss;
+
+    strcpy(spec.model.size, "llama-nano");
+    assert_int_equal(pal_base_layout(&f->ground, &spec, &layout, NULL), PAL_OK);
+    assert_int_equal(layout->shape.tied, 0);
+    assert_int_equal(pal_layout_buffer(layout, "weights", &weights, NULL), PAL_OK);
+    pal_layout_init(layout, f->base_key, weights);
+    loss = probe_loss(f, &spec, weights);
+    assert_true(change_embeddings(&f->ground.corpus, layout, weights) > 0);
+    assert_true(probe_loss(f, &spec, weights) == loss);
+    output = pal_layout_output(layout);
+    for (int64_t i = 0; i < output->size / 2; i++)
+        weights[output->offset + i] *= -1;
+    assert_true(probe_loss(f, &spec, weights) != loss);
+    pal_layout_destroy(layout);
+    free(weights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +467,7 @@ int main(void)
         cmocka_unit_test(undo_needs_both_phases),
         cmocka_unit_test(the_finding_in_small),
         cmocka_unit_test(the_probe_reads_what_was_taught),
+        cmocka_unit_test(the_probe_reads_the_output_matrix),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_free);
