@@ -159,8 +159,9 @@ class Cell:
         self.attack = without(trials["attack_setting"][first], "lr", "holdout")
         self.ground = results.base["setting"][trials["base"][first]]
         known = fields(self.ground)
-        self.unlearning = {key: value for key, value in fields(self.setting).items()
-                           if key not in known}
+        #: a setting without an adapter does not say so
+        self.unlearning = {"adapter": "0"} | {
+            key: value for key, value in fields(self.setting).items() if key not in known}
         self.chosen = self._choose()
         self.states = {name: int(np.sum(trials["state"][rows] == i))
                        for i, name in enumerate(STATES)}

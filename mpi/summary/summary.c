@@ -248,7 +248,8 @@ static int name_sections(pal_summary_t *summary, pal_error_t *err)
     return rc == PAL_OK ? label(all, count, names, arena, err) : rc;
 }
 
-/* What a cell's setting has beside its base's, without the coefficient. */
+/* What a cell's setting has beside its base's, without the coefficient; one without an
+ * adapter does not say so (stage/spec.h). */
 static int variant_fields(const pal_summary_cell_t *cell, pal_arena_t *arena,
                           pal_setting_t *out, pal_error_t *err)
 {
@@ -262,6 +263,8 @@ static int variant_fields(const pal_summary_cell_t *cell, pal_arena_t *arena,
         return PAL_FAIL(err, PAL_ENOMEM, "setting of %s", cell->method);
     if (rc == PAL_OK)
         rc = pal_setting_add(out, "", rest, arena, err);
+    if (rc == PAL_OK && !pal_setting_get(out, "adapter"))
+        rc = pal_setting_add(out, "", "adapter=0", arena, err);
     for (int32_t i = 0; i < out->count && rc == PAL_OK; i++)
         if (!pal_setting_get(&base, out->fields[i].key))
             out->fields[kept++] = out->fields[i];

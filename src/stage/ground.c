@@ -106,19 +106,32 @@ int pal_unlearn_check(const pal_ground_t *ground, const pal_unlearn_spec_t *spec
     return PAL_OK;
 }
 
+static int check_adapter(const pal_unlearn_spec_t *spec, const pal_shape_t *shape,
+                         pal_error_t *err)
+{
+    const pal_adapter_spec_t adapter = pal_unlearn_adapter(&spec->common);
+
+    if (spec->method->edit || spec->method->adapter)
+        return PAL_REJECT(err, "method '%s' %s: adapter %lld; it must be 0", spec->id,
+                          spec->method->edit ? "changes the weights outright"
+                                             : "has an adapter of its own",
+                          (long long)spec->common.adapter);
+    return pal_adapter_check(&adapter, shape, err);
+}
+
 int pal_unlearn_fits(const pal_ground_t *ground, const pal_base_spec_t *base,
                      const pal_unlearn_spec_t *spec, pal_error_t *err)
 {
+    const pal_unlearn_common_t *common = &spec->common;
     pal_shape_t shape;
-    int rc;
+    int rc = pal_base_shape(ground, base, &shape, err);
 
-    if (!spec->method->check)
-        return PAL_OK;
-    rc = pal_base_shape(ground, base, &shape, err);
-    return rc == PAL_OK
-               ? spec->method->check(spec->state, &shape, spec->common.recipe.steps,
-                                     spec->common.budget, err)
-               : rc;
+    if (rc == PAL_OK && common->adapter)
+        rc = check_adapter(spec, &shape, err);
+    if (rc == PAL_OK && spec->method->check)
+        rc = spec->method->check(spec->state, &shape, common->recipe.steps,
+                                 common->budget, err);
+    return rc;
 }
 
 int pal_attack_check(const pal_ground_t *ground, const pal_attack_spec_t *spec,

@@ -8,6 +8,7 @@
 struct unlearning {
     pal_lab_t *lab;
     const pal_method_t *method;
+    const pal_unlearn_common_t *common;
     void *state;
     pal_unlearning_t lent;
     const pal_batch_t *held; /* retain text, one and the same at every look */
@@ -66,29 +67,38 @@ static int watch(void *ctx, int64_t done, const float *weights, double loss,
     return PAL_OK;
 }
 
+/* As the config asks, for any method. */
+static void common_adapter(const void *common, pal_adapter_spec_t *spec)
+{
+    *spec = pal_unlearn_adapter(common);
+}
+
 static int train_all(struct unlearning *run, pal_training_t *training, float *weights,
                      double *loss, pal_error_t *err)
 {
-    return pal_lab_train(run->lab, run->method->adapter, run->state, run->lent.start,
+    const int asked = run->common->adapter > 0;
+
+    return pal_lab_train(run->lab, asked ? common_adapter : run->method->adapter,
+                         asked ? run->common : run->state, run->lent.start,
                          run->lent.key, training, weights, loss, err);
 }
 
 /* With a budget, the last weights within it: a run that diverges has left it. */
-static int train_within(struct unlearning *run, double budget, pal_training_t *training,
+static int train_within(struct unlearning *run, pal_training_t *training,
                         float *weights, double *loss, pal_error_t *err)
 {
     int64_t steps = training->recipe->steps;
     int rc;
 
     run->kept = steps;
-    if (budget == 0)
+    if (run->common->budget == 0)
         return train_all(run, training, weights, loss, err);
     rc = held_nll(run, weights, &run->limit, err);
     if (rc != PAL_OK)
         return rc;
     if (!isfinite(run->limit))
         return PAL_FAIL(err, PAL_EDIVERGE, "retain loss %g before step 0", run->limit);
-    run->limit += budget;
+    run->limit += run->common->budget;
     keep(run, 0, weights, NAN);
     training->watch = watch;
     training->watches = (steps + PAL_LOOK_EVERY - 1) / PAL_LOOK_EVERY;
@@ -116,7 +126,7 @@ static int train(struct unlearning *run, const pal_unlearn_spec_t *spec, float *
     if (spec->method->begin)
         rc = spec->method->begin(run->state, &run->lent, err);
     if (rc == PAL_OK)
-        rc = train_within(run, spec->common.budget, &training, weights, loss, err);
+        rc = train_within(run, &training, weights, loss, err);
     if (spec->method->end)
         spec->method->end(run->state);
     return rc == PAL_OK ? rc : pal_context(err, rc, "method %s", spec->id);
@@ -174,7 +184,8 @@ int pal_stage_unlearn(pal_lab_t *lab, const pal_ground_t *ground,
                       pal_model_result_t *result, pal_error_t *err)
 {
     _Alignas(16) unsigned char state[PAL_STATE_MAX];
-    struct unlearning run = {.lab = lab, .method = spec->method, .state = state};
+    struct unlearning run = {
+        .lab = lab, .method = spec->method, .common = &spec->common, .state = state};
     int rc = pal_lab_prepare(lab, ground, base, err);
 
     if (rc != PAL_OK)

@@ -80,10 +80,11 @@ typedef struct {
     double (*rate)(const void *state, const pal_layout_t *layout,
                    const pal_slice_t *slice);
 
-    /* Optional. The adapter that is trained in place of the weights. The engine makes
-     * it, merges it before every step and every look, and passes its gradient on;
-     * step() sees merged weights, and the result is merged. Not together with edit():
-     * PAL_EINVAL. */
+    /* Optional. The adapter that is trained in place of the weights, of a method that
+     * cannot do without one: a config asks for one of any other (`adapter`,
+     * stage/spec.h). The engine makes it, merges it before every step and every look,
+     * and passes its gradient on; step() sees merged weights, and the result is merged.
+     * Not together with edit(): PAL_EINVAL. */
     void (*adapter)(const void *state, pal_adapter_spec_t *spec);
 
     /* Optional. Allocate scratch, measure the frozen model. The streams stand at their

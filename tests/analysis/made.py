@@ -37,10 +37,10 @@ RESULTS = {"base": MODEL_RESULTS, "unlearned": ["steps_done", *MODEL_RESULTS], "
 ERRORS = {1: "", 0: "", 2: "made to fail", 3: "made to diverge"}
 
 
-def config(sweep, seeds, facts, sizes, taught, models, steps, holdouts):
+def config(sweep, seeds, facts, sizes, taught, models, steps, adapters, holdouts):
     methods = [f"  - {{method: {method}}}" if coefficient is None else
-               f"  - {{method: {method}, coefficient: {coefficient}, steps: {steps}}}"
-               for method, coefficient in models]
+               f"  - {{method: {method}, coefficient: {coefficient}, steps: {steps}, "
+               f"adapter: {adapters}}}" for method, coefficient in models]
     return "\n".join([
         f"sweep: {sweep}", "controls: false",
         f"world: {{kind: synthetic, facts: {facts}, retain: 20}}",
@@ -162,13 +162,13 @@ def blank(row):
 
 
 def make(path, sweep="made", seeds=(0, 1, 2), facts=300, sizes=("nano",), taught=(1.0,),
-         models=tuple(MODELS), unlearn_steps=(100,), holdouts=(0, 1),
+         models=tuple(MODELS), unlearn_steps=(100,), adapters=(0,), holdouts=(0, 1),
          state=lambda i, row: 1, steps_done=lambda row: row["unlearn_steps"]):
     """Make a file; state(i, row) says what becomes of the i-th trial, steps_done(row) how
     far an unlearning run got. Returns its trials."""
     with open(f"{path}.yaml", "w", encoding="utf-8") as file:
         file.write(config(sweep, seeds, facts, sizes, taught, models, list(unlearn_steps),
-                          holdouts))
+                          list(adapters), holdouts))
     if os.path.exists(path):
         os.remove(path)
     simulate(path, "quiet=1")

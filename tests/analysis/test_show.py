@@ -30,6 +30,8 @@ KINDS = {
     "pending": dict(state=lambda i, row: 0),
     "variants": dict(unlearn_steps=(100, 200), seeds=(0, 1),
                      models=(("none", None), ("filtered", None), ("gd", 0.3))),
+    "adapters": dict(adapters=(0, 8), seeds=(0, 1),
+                     models=(("none", None), ("filtered", None), ("gd", 0.3))),
     "budget": dict(steps_done=made.early),
 }
 
@@ -105,8 +107,8 @@ class Show(unittest.TestCase):
                 results = res.Results(self.path)
                 lines = run.stdout.splitlines()
                 self.assertEqual(lines[0], results.title())
-                variant = len("steps=100 ") if name == "variants" else 0
-                self.assertLessEqual(max(map(len, lines)), 110 + variant)
+                variant = {"variants": len("steps=100 "), "adapters": len("adapter=0 ")}
+                self.assertLessEqual(max(map(len, lines)), 110 + variant.get(name, 0))
                 for section in results.sections():
                     self.assertIn(section.label, lines)
                 for cell in results.cells:
@@ -115,11 +117,13 @@ class Show(unittest.TestCase):
                         self.assertIn(f"{value:.2f}", run.stdout)
 
     def test_variants_are_named(self):
-        made.make(self.path, **KINDS["variants"])
-        lines = show(self.path).stdout.splitlines()
-        for steps in (100, 200):
-            self.assertEqual(sum(line.startswith("   gd ") and f"steps={steps}" in line
-                                 for line in lines), 1, lines)
+        for kind, labels in (("variants", ("steps=100", "steps=200")),
+                             ("adapters", ("adapter=0", "adapter=8"))):
+            made.make(self.path, **KINDS[kind])
+            lines = show(self.path).stdout.splitlines()
+            for label in labels:
+                self.assertEqual(sum(line.startswith("   gd ") and label in line
+                                     for line in lines), 1, lines)
 
     def test_the_program_goes_on_with_it(self):
         """What is overwritten does not look damaged: the program takes it as its own."""

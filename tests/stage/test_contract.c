@@ -108,6 +108,45 @@ static void methods_are_deterministic(void **state)
     free(b);
 }
 
+/* Under an adapter what moves are matrices of the blocks that the method trains, each
+ * of them, and no byte beside them. */
+static void check_adapted(const fixture_t *f, const pal_unlearn_spec_t *spec,
+                          const float *weights)
+{
+    for (int32_t s = 0; s < f->layout->slice_count; s++) {
+        const pal_slice_t *slice = &f->layout->slices[s];
+        double rate =
+            spec->method->rate ? spec->method->rate(spec->state, f->layout, slice) : 1;
+        int moves = slice->layer >= 0 && pal_slice_is_matrix(slice->kind) && rate != 0;
+
+        assert_int_equal(memcmp(weights + slice->offset, f->start + slice->offset,
+                                (size_t)slice->size * sizeof(float)) != 0,
+                         moves);
+    }
+}
+
+static void methods_train_adapters(void **state)
+{
+    fixture_t *f = *state;
+    float *a = malloc(weight_bytes(f)), *b = malloc(weight_bytes(f));
+    pal_error_t err;
+
+    for (int i = 0; i < pal_method_count(); i++) {
+        pal_unlearn_spec_t spec = unlearn_spec(pal_method_id(i));
+
+        if (spec.method->role != PAL_UNLEARNS || spec.method->edit)
+            continue;
+        set(pal_unlearn_params, &spec.common, "adapter", "2");
+        assert_int_equal(pal_unlearn_fits(&f->ground, &f->base, &spec, &err), PAL_OK);
+        assert_int_equal(unlearn(f, &spec, f->start, a, &err), PAL_OK);
+        assert_int_equal(unlearn(f, &spec, f->start, b, &err), PAL_OK);
+        assert_memory_equal(a, b, weight_bytes(f));
+        check_adapted(f, &spec, a);
+    }
+    free(a);
+    free(b);
+}
+
 /* Started from weights of which every seventh is that value. */
 static void check_diverges(fixture_t *f, float value)
 {
@@ -452,6 +491,7 @@ int main(void)
         cmocka_unit_test(tables_are_well_formed),
         cmocka_unit_test(unknown_names_are_refused),
         cmocka_unit_test(methods_are_deterministic),
+        cmocka_unit_test(methods_train_adapters),
         cmocka_unit_test(broken_weights_diverge),
         cmocka_unit_test(attacks_are_deterministic_and_read_only),
         cmocka_unit_test(method_gradients_match_the_loss),

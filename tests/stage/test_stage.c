@@ -41,6 +41,24 @@ static void unused_words_do_not_change_the_key(void **state)
     assert_false(pal_key_equal(f->base_key, base_key(f, &spec)));
 }
 
+/* A parameter that came later leaves the keys of runs without it as they were, and so
+ * their numbers (code schema 3). */
+static void no_adapter_leaves_the_key(void **state)
+{
+    static const pal_key_t no_parent;
+    pal_unlearn_spec_t spec = {.id = "gd"};
+    char with[PAL_KEY_TEXT], without[PAL_KEY_TEXT];
+
+    (void)state;
+    assert_int_equal(pal_method_find(spec.id, &spec.method, NULL), PAL_OK);
+    pal_param_defaults(pal_unlearn_params, &spec.common);
+    pal_key_text(pal_unlearn_key(no_parent, &spec), without);
+    assert_string_equal(without, "883b9f02e3af45b3e9e3b220d56d165f");
+    set(pal_unlearn_params, &spec.common, "adapter", "8");
+    pal_key_text(pal_unlearn_key(no_parent, &spec), with);
+    assert_string_not_equal(with, without);
+}
+
 static void controls_are_normalized(void **state)
 {
     fixture_t *f = *state;
@@ -50,6 +68,7 @@ static void controls_are_normalized(void **state)
     half.pretrain.taught = 0.5;
     b.common.coefficient = 7;
     b.common.recipe.lr = 0.5;
+    b.common.adapter = 8;
     pal_spec_normalize(&base, &a);
     pal_spec_normalize(&half, &b);
     assert_true(pal_key_equal(base_key(f, &base), base_key(f, &half)));
@@ -264,6 +283,43 @@ static void impossible_specs_are_refused(void **state)
     assert_null(layout);
 }
 
+static void check_adapter(fixture_t *f, pal_unlearn_spec_t *spec, const char *rank,
+                          const char *says)
+{
+    pal_error_t err = {0};
+    int rc;
+
+    set(pal_unlearn_params, &spec->common, "adapter", rank);
+    rc = pal_unlearn_fits(&f->ground, &f->base, spec, &err);
+    assert_int_equal(rc, says ? PAL_EINVAL : PAL_OK);
+    if (says && !strstr(err.text, says))
+        fail_msg("%s", err.text);
+}
+
+static void own_adapter(const void *state, pal_adapter_spec_t *spec)
+{
+    (void)state;
+    *spec = (pal_adapter_spec_t){.rank = 1, .alpha = 1, .targets = "mlp"};
+}
+
+static void adapters_have_to_fit(void **state)
+{
+    pal_unlearn_spec_t gd = unlearn_spec("gd"), undo = unlearn_spec("undo");
+    pal_unlearn_spec_t own = gd;
+    pal_method_t method = *gd.method;
+
+    method.adapter = own_adapter;
+    own.method = &method;
+    check_adapter(*state, &gd, "64", NULL);
+    check_adapter(*state, &gd, "65", "adapter: rank 65, but");
+    check_adapter(*state, &undo, "0", NULL);
+    check_adapter(
+        *state, &undo, "4",
+        "method 'undo' changes the weights outright: adapter 4; it must be 0");
+    check_adapter(*state, &own, "0", NULL);
+    check_adapter(*state, &own, "4", "has an adapter of its own");
+}
+
 static void check_undo(fixture_t *f, const char *steps, const char *suppress,
                        const char *budget, const char *says)
 {
@@ -456,6 +512,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_parameter_changes_the_key),
         cmocka_unit_test(unused_words_do_not_change_the_key),
+        cmocka_unit_test(no_adapter_leaves_the_key),
         cmocka_unit_test(controls_are_normalized),
         cmocka_unit_test(taught_facts_are_nested),
         cmocka_unit_test(the_attacker_never_sees_v_or_dev),
@@ -464,6 +521,7 @@ int main(void)
         cmocka_unit_test(base_repeats_and_stops),
         cmocka_unit_test(costs_grow_with_work),
         cmocka_unit_test(impossible_specs_are_refused),
+        cmocka_unit_test(adapters_have_to_fit),
         cmocka_unit_test(undo_needs_both_phases),
         cmocka_unit_test(the_finding_in_small),
         cmocka_unit_test(the_probe_reads_what_was_taught),
