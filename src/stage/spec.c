@@ -24,6 +24,7 @@ const pal_param_t pal_pretrain_params[] = {
 };
 
 const pal_param_t pal_unlearn_params[] = {
+    /* The first, for pal_unlearn_table(). */
     {"adapter", PAL_COUNT, offsetof(pal_unlearn_common_t, adapter), 0, 0, 65536, NULL,
      NULL, "1",
      "rank of adapters (LoRA, alpha twice that) trained in place of the weights; 0: "
