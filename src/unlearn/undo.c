@@ -9,9 +9,9 @@
  * The teacher is the model as suppression leaves it. alpha says how much of the weights
  * is given up: 0 keeps the suppressed model, near 1 is training from scratch on its
  * answers. Both phases share one recipe: a warm-up longer than suppression keeps that
- * gentle, and a retain budget is refused: it would end the run at the noise. The paper's
- * code ends the distillation once the student's retain loss is within 0.05 nats of the
- * teacher's; here it takes the steps that it is given. */
+ * gentle, and a retain budget is refused: it would end the run at the noise. The
+ * paper's code ends the distillation once the student's retain loss is within 0.05 nats
+ * of the teacher's; here it takes the steps that it is given. */
 #include <math.h>
 #include <stdlib.h>
 
