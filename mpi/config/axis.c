@@ -92,6 +92,8 @@ static int read_list(pal_reader_t *reader, const pal_param_t *param, yaml_node_t
 
 /* --- {log: [lo, hi, n]} --- */
 
+enum { WHY_TEXT = 160 };
+
 static int reject_log(pal_reader_t *reader, const pal_param_t *param, yaml_node_t *node,
                       const char *why)
 {
@@ -124,10 +126,13 @@ static int read_points(pal_reader_t *reader, const pal_param_t *param,
 {
     static const pal_param_t count = {"n",  PAL_COUNT, 0,   2,       2, PAL_LOG_POINTS,
                                       NULL, NULL,      "1", "values"};
+    char why[WHY_TEXT];
     int64_t n;
 
-    if (pal_param_set(&count, &n, pal_node_text(node), NULL) != PAL_OK)
-        return reject_log(reader, param, node, "n is not a whole number in range");
+    if (pal_param_set(&count, &n, pal_node_text(node), NULL) != PAL_OK) {
+        snprintf(why, sizeof why, "n is '%.60s'", pal_node_text(node));
+        return reject_log(reader, param, node, why);
+    }
     *points = (int32_t)n;
     return PAL_OK;
 }
@@ -136,10 +141,14 @@ static int fill_between(pal_reader_t *reader, const pal_param_t *param,
                         yaml_node_t *node, const char **values, int32_t count)
 {
     double lo = strtod(values[0], NULL), hi = strtod(values[count - 1], NULL);
+    char why[WHY_TEXT];
     int rc = PAL_OK;
 
-    if (!(lo > 0 && lo < hi))
-        return reject_log(reader, param, node, "lo and hi are not 0 < lo < hi");
+    if (!(lo > 0 && lo < hi)) {
+        snprintf(why, sizeof why, "lo is %.60s and hi %.60s", values[0],
+                 values[count - 1]);
+        return reject_log(reader, param, node, why);
+    }
     for (int32_t i = 1; rc == PAL_OK && i < count - 1; i++) {
         double value = lo * pow(hi / lo, i / (double)(count - 1));
         char text[32];

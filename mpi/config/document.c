@@ -63,7 +63,7 @@ const char *pal_node_kind(const yaml_node_t *node)
     case YAML_MAPPING_NODE:
         return "a block of keys";
     default:
-        return "a text";
+        return node->data.scalar.length > 0 ? "a text" : "an empty value";
     }
 }
 

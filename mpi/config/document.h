@@ -47,7 +47,7 @@ yaml_node_t *pal_node_item(pal_document_t *document, const yaml_node_t *sequence
 const char *pal_node_text(const yaml_node_t *scalar);
 int32_t pal_node_line(const yaml_node_t *node); /* from 1 */
 
-/* "a text", "a list", "a block": for messages. */
+/* "a text", "a list", ...: for messages. */
 const char *pal_node_kind(const yaml_node_t *node);
 
 #endif
