@@ -175,31 +175,51 @@ static void bad_configs_end_with_2_and_write_nothing(void **unused)
 
 static void what_only_the_world_tells_ends_with_2(void **unused)
 {
+    static const struct {
+        const char *world, *rest, *says;
+    } bad[] = {
+        {"facts: 15, folds: 3", "attack:\n  kind: finetune\n  holdout: [1, 3]\n",
+         "c.yaml:5: holdout 3"},
+        {"facts: 15, folds: 16", "attack: {kind: finetune}\n",
+         "fold 0 has 1 forget facts; each of the 16 folds needs at least 2"},
+        {"facts: 15, retain: 0", "attack: {kind: finetune}\n", "no retain fact"},
+        {"facts: 15, folds: 3",
+         "unlearn: {method: rmu, layer: [1, 900]}\nattack: {kind: finetune}\n",
+         "rmu: layer 900, but the model has blocks 0 to 1"},
+        {"facts: 15, folds: 3", "attack: {kind: probe, layer: 2}\n",
+         "probe: layer 2, but the model has blocks 0 to 1"},
+        {"facts: 15, folds: 3", "attack: {kind: lora, rank: [8, 65]}\n",
+         "lora: adapter: rank 65, but block.0.attention.qkv is 192 x 64"},
+    };
+
     (void)unused;
-    write_config("sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
-                 "attack:\n  kind: finetune\n  holdout: [1, 3]\n");
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(run(i ? "run c.yaml" : "plan c.yaml"), 2);
-        assert_says("c.yaml:5: holdout 3");
-        assert_int_equal(count_files(), 1);
-    }
-    write_config("sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
-                 "unlearn:\n  method: rmu\n  layer: [1, 900]\n"
-                 "attack: {kind: finetune}\n");
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(run(i ? "run c.yaml" : "plan c.yaml"), 2);
+    for (size_t i = 0; i < 2 * (sizeof bad / sizeof *bad); i++) {
+        char text[512];
+
+        snprintf(text, sizeof text, "sweep: s\nworld: {kind: synthetic, %s}\n%s",
+                 bad[i / 2].world, bad[i / 2].rest);
+        write_config(text);
+        assert_int_equal(run(i % 2 ? "run c.yaml" : "plan c.yaml"), 2);
         assert_says("c.yaml:");
-        assert_says("rmu: layer 900, but the model has blocks 0 to 1");
+        assert_says(bad[i / 2].says);
         assert_int_equal(count_files(), 1);
     }
-    write_config("sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
-                 "attack:\n  kind: lora\n  rank: [8, 65]\n");
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(run(i ? "run c.yaml" : "plan c.yaml"), 2);
-        assert_says("c.yaml:");
-        assert_says("lora: adapter: rank 65, but block.0.attention.qkv is 192 x 64");
-        assert_int_equal(count_files(), 1);
-    }
+}
+
+/* Weights that overflow are a result, not a fault. */
+static void a_run_that_diverges_is_a_row(void **unused)
+{
+    (void)unused;
+    write_config(
+        "sweep: s\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
+        "pretrain: {steps: 2, batch: 4}\ncontrols: false\n"
+        "unlearn: {method: gd, steps: 30, batch: 4, coefficient: 1e9, lr: 10,\n"
+        "          warmup: 0, clip: 0, optimizer: sgd}\n"
+        "attack: {kind: finetune, steps: 1, evaluations: 1}\n");
+    assert_int_equal(run("run c.yaml -o lost.h5"), 0);
+    assert_says("1 of 1 trials, 1 diverged");
+    assert_int_equal(run("show lost.h5"), 0);
+    assert_says("0 of 1 trials done, 1 diverged");
 }
 
 static void a_plan_says_what_it_takes(void **unused)
@@ -535,6 +555,7 @@ int main(void)
         cmocka_unit_test(a_plan_quotes_names),
         cmocka_unit_test(a_damaged_row_is_not_done),
         cmocka_unit_test(a_sweep_from_run_to_show),
+        cmocka_unit_test(a_run_that_diverges_is_a_row),
         cmocka_unit_test(verify_finds_a_false_row),
         cmocka_unit_test(other_files_are_refused_in_one_line),
         cmocka_unit_test(every_flaw_of_a_facts_file_is_told),
