@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "../world/made_world.h"
 #include "eval/choice.h"
 #include "model/loss.h"
 
@@ -24,20 +25,10 @@ typedef struct {
 static int make(void **state)
 {
     fixture_t *f = calloc(1, sizeof *f);
-    const pal_world_kind_t *kind;
-    _Alignas(16) unsigned char params[PAL_STATE_MAX];
     pal_shape_t shape;
     pal_error_t err;
 
-    assert_int_equal(pal_world_find("synthetic", &kind, &err), PAL_OK);
-    pal_param_defaults(kind->params, params);
-    assert_int_equal(
-        pal_param_set(pal_param_find(kind->params, "facts"), params, "40", &err),
-        PAL_OK);
-    assert_int_equal(
-        pal_param_set(pal_param_find(kind->params, "retain"), params, "20", &err),
-        PAL_OK);
-    assert_int_equal(pal_world_make(kind, params, &f->world, &err), PAL_OK);
+    f->world = make_world("synthetic", "facts=40,retain=20");
     assert_int_equal(pal_corpus_create(&f->world, 16384, &f->corpus, &err), PAL_OK);
     assert_int_equal(pal_preset_find("nano", &shape, &err), PAL_OK);
     shape.context = 32;

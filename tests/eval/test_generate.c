@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "../model/styles.h"
 #include "eval/generate.h"
 #include "kernel/optimizer.h"
 #include "model/loss.h"
@@ -32,9 +33,7 @@ static int make(void **state)
                                .heads = 2,
                                .kv_heads = 2,
                                .hidden = 32,
-                               .tied = 1,
-                               .bias = PAL_BIAS_ALL,
-                               .norm_epsilon = 1e-5};
+                               GPT2_STYLE};
 
     assert_non_null(f);
     assert_int_equal(pal_layout_create(&shape, &f->layout, &f->err), PAL_OK);

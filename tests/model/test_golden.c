@@ -27,6 +27,7 @@
 #include "kernel/vector.h"
 #include "model/checkpoint.h"
 #include "model/loss.h"
+#include "styles.h"
 
 #define GOLDEN PAL_SOURCE_DIR "/tests/golden/"
 
@@ -39,12 +40,7 @@ static const pal_shape_t gpt2_shape = {.vocab = 31,
                                        .heads = 2,
                                        .kv_heads = 2,
                                        .hidden = 64,
-                                       .tied = 1,
-                                       .norm = PAL_LAYERNORM,
-                                       .position = PAL_LEARNED,
-                                       .mlp = PAL_GELU,
-                                       .bias = PAL_BIAS_ALL,
-                                       .norm_epsilon = 1e-5};
+                                       GPT2_STYLE};
 static const pal_shape_t llama_shape = {.vocab = 31,
                                         .context = 12,
                                         .width = 24,
@@ -52,12 +48,7 @@ static const pal_shape_t llama_shape = {.vocab = 31,
                                         .heads = 6,
                                         .kv_heads = 2,
                                         .hidden = 40,
-                                        .tied = 0,
-                                        .norm = PAL_RMSNORM,
-                                        .position = PAL_ROTARY,
-                                        .mlp = PAL_SWIGLU,
-                                        .bias = PAL_BIAS_QKV,
-                                        .norm_epsilon = 1e-5,
+                                        LLAMA_STYLE,
                                         .rope_base = 1e4};
 
 /* Files, what computes, and the tolerances of losses and gradients. */

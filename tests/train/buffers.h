@@ -12,25 +12,31 @@
 
 #include <cmocka.h>
 
+#include "../model/styles.h"
 #include "base/rng.h"
 #include "model/layout.h"
 
-static inline pal_layout_t *small_layout(void)
+/* One block and one head. */
+static inline pal_layout_t *one_block(int32_t vocab, int32_t context, int32_t width,
+                                      int32_t hidden)
 {
-    pal_shape_t shape = {.vocab = 5,
-                         .context = 3,
-                         .width = 4,
-                         .layers = 1,
-                         .heads = 1,
-                         .kv_heads = 1,
-                         .hidden = 8,
-                         .tied = 1,
-                         .bias = PAL_BIAS_ALL,
-                         .norm_epsilon = 1e-5};
+    const pal_shape_t shape = {.vocab = vocab,
+                               .context = context,
+                               .width = width,
+                               .layers = 1,
+                               .heads = 1,
+                               .kv_heads = 1,
+                               .hidden = hidden,
+                               GPT2_STYLE};
     pal_layout_t *layout;
 
     assert_int_equal(pal_layout_create(&shape, &layout, NULL), PAL_OK);
     return layout;
+}
+
+static inline pal_layout_t *small_layout(void)
+{
+    return one_block(5, 3, 4, 8);
 }
 
 static inline size_t buffer_bytes(const pal_layout_t *layout)

@@ -4,20 +4,7 @@
 /* Wide enough that the moments of its noise are known to a few per cent. */
 static pal_layout_t *wide_layout(void)
 {
-    pal_shape_t shape = {.vocab = 90,
-                         .context = 30,
-                         .width = 40,
-                         .layers = 1,
-                         .heads = 1,
-                         .kv_heads = 1,
-                         .hidden = 60,
-                         .tied = 1,
-                         .bias = PAL_BIAS_ALL,
-                         .norm_epsilon = 1e-5};
-    pal_layout_t *layout;
-
-    assert_int_equal(pal_layout_create(&shape, &layout, NULL), PAL_OK);
-    return layout;
+    return one_block(90, 30, 40, 60);
 }
 
 static pal_rng_t stream(const char *name)

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "../model/styles.h"
+#include "../world/made_world.h"
 #include "model/loss.h"
 #include "unlearn/method.h"
 
@@ -38,16 +40,9 @@ static inline void set(const pal_param_t *table, void *state, const char *key,
                      PAL_OK);
 }
 
-static inline void make_world(fixture_t *f)
+static inline void make_pools(fixture_t *f)
 {
-    _Alignas(16) unsigned char state[PAL_STATE_MAX];
-    const pal_world_kind_t *kind;
-
-    assert_int_equal(pal_world_find("synthetic", &kind, &f->err), PAL_OK);
-    pal_param_defaults(kind->params, state);
-    set(kind->params, state, "facts", 20);
-    set(kind->params, state, "retain", 10);
-    assert_int_equal(pal_world_make(kind, state, &f->world, &f->err), PAL_OK);
+    f->world = make_world("synthetic", "facts=20,retain=10");
     assert_int_equal(pal_corpus_create(&f->world, 16384, &f->corpus, &f->err), PAL_OK);
     for (int32_t i = 0; i < f->world.count; i++)
         assert_int_equal(
@@ -87,17 +82,11 @@ static inline void open_streams(fixture_t *f, int32_t batch)
 static inline int fixture_make(void **state)
 {
     fixture_t *f = calloc(1, sizeof *f);
-    pal_shape_t shape = {.width = 16,
-                         .layers = 2,
-                         .heads = 2,
-                         .kv_heads = 2,
-                         .hidden = 32,
-                         .tied = 1,
-                         .bias = PAL_BIAS_ALL,
-                         .norm_epsilon = 1e-5};
+    pal_shape_t shape = {
+        .width = 16, .layers = 2, .heads = 2, .kv_heads = 2, .hidden = 32, GPT2_STYLE};
 
     assert_non_null(f);
-    make_world(f);
+    make_pools(f);
     shape.vocab = pal_tokenizer_size(f->corpus.tokenizer);
     shape.context = f->corpus.longest;
     assert_int_equal(pal_layout_create(&shape, &f->layout, &f->err), PAL_OK);

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "../model/styles.h"
+#include "../world/made_world.h"
 #include "kernel/mmd.h"
 #include "model/lens.h"
 #include "unlearn/method.h"
@@ -25,20 +27,6 @@ typedef struct {
     pal_unlearning_t run;
     float *weights;
 } scene_t;
-
-static void make_world(scene_t *s)
-{
-    _Alignas(16) unsigned char state[PAL_STATE_MAX];
-    const pal_world_kind_t *kind;
-
-    assert_int_equal(pal_world_find("synthetic", &kind, NULL), PAL_OK);
-    pal_param_defaults(kind->params, state);
-    assert_int_equal(
-        pal_param_set(pal_param_find(kind->params, "facts"), state, "20", NULL),
-        PAL_OK);
-    assert_int_equal(pal_world_make(kind, state, &s->world, NULL), PAL_OK);
-    assert_int_equal(pal_corpus_create(&s->world, 1000, &s->corpus, NULL), PAL_OK);
-}
 
 static void make_streams(scene_t *s)
 {
@@ -72,13 +60,12 @@ static int make(void **state)
                          .heads = 2,
                          .kv_heads = 2,
                          .hidden = 32,
-                         .tied = 1,
-                         .bias = PAL_BIAS_ALL,
-                         .norm_epsilon = 1e-5};
+                         GPT2_STYLE};
     scene_t *s = calloc(1, sizeof *s);
 
     assert_non_null(s);
-    make_world(s);
+    s->world = make_world("synthetic", "facts=20");
+    assert_int_equal(pal_corpus_create(&s->world, 1000, &s->corpus, NULL), PAL_OK);
     shape.vocab = pal_tokenizer_size(s->corpus.tokenizer);
     shape.context = s->corpus.longest;
     assert_int_equal(pal_layout_create(&shape, &s->layout, NULL), PAL_OK);
