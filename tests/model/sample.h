@@ -17,6 +17,7 @@
 #include "model/layout.h"
 #include "model/loss.h"
 #include "model/pass.h"
+#include "styles.h"
 
 enum { SAMPLE_TOKENS = 19, SAMPLE_SEQUENCES = 4, SAMPLE_ROWS = 12 };
 
@@ -38,13 +39,8 @@ static const pal_shape_t sample_gpt2 = {.vocab = 23,
                                         .heads = 3,
                                         .kv_heads = 3,
                                         .hidden = 20,
-                                        .tied = 1,
-                                        .norm = PAL_LAYERNORM,
-                                        .position = PAL_LEARNED,
-                                        .mlp = PAL_GELU,
-                                        .bias = PAL_BIAS_ALL,
-                                        .norm_epsilon = 1e-5};
-/* Grouped heads, biases of queries, keys and values, an output matrix of its own. */
+                                        GPT2_STYLE};
+/* Grouped heads, an output matrix of its own. */
 static const pal_shape_t sample_llama = {.vocab = 23,
                                          .context = 9,
                                          .width = 12,
@@ -52,12 +48,7 @@ static const pal_shape_t sample_llama = {.vocab = 23,
                                          .heads = 6,
                                          .kv_heads = 3,
                                          .hidden = 20,
-                                         .tied = 0,
-                                         .norm = PAL_RMSNORM,
-                                         .position = PAL_ROTARY,
-                                         .mlp = PAL_SWIGLU,
-                                         .bias = PAL_BIAS_QKV,
-                                         .norm_epsilon = 1e-5,
+                                         LLAMA_STYLE,
                                          .rope_base = 100};
 /* What neither of them has. */
 static const pal_shape_t sample_mixed = {.vocab = 23,
@@ -161,6 +152,17 @@ static inline int sample_destroy(void **state)
 #define SAMPLE_TESTS(f)                                                                \
     SAMPLE_TEST(f, gpt2), SAMPLE_TEST(f, llama), SAMPLE_TEST(f, mixed),                \
         SAMPLE_TEST(f, plain)
+
+/* The weights in double; the caller frees. */
+static inline double *sample_exact(const sample_t *s)
+{
+    double *weights = calloc(s->count, sizeof *weights);
+
+    assert_non_null(weights);
+    for (size_t i = 0; i < s->count; i++)
+        weights[i] = (double)s->weights[i];
+    return weights;
+}
 
 static inline void sample_forward(sample_t *s)
 {

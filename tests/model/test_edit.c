@@ -180,11 +180,8 @@ static void check_all(edited_t *e, const char *name, const pal_edit_t *edits,
                       int32_t count)
 {
     sample_t *s = e->s;
-    double *weights = calloc(s->count, sizeof *weights), exact, value;
+    double *weights = sample_exact(s), exact, value;
 
-    assert_non_null(weights);
-    for (size_t i = 0; i < s->count; i++)
-        weights[i] = (double)s->weights[i];
     e->edits = edits;
     e->count = count;
     e->holding = 1;

@@ -1,17 +1,9 @@
 /* pal_forward() against the naive reference, and pal_backward() against central finite
- * differences on that reference.
- *
- * Tolerances. The differences are taken in double with a step of 1e-5: their own error,
- * step^2 f'''/6 and 1e-16/step, is below 1e-9. What is left is the float arithmetic of
- * the fast path: a chain of about 40 roundings of 6e-8, grown a few times by the norms,
- * so 1e-5 of the largest entry of a slice's gradient. */
+ * differences on that reference. Tolerances: difference.h. */
+#include "difference.h"
 #include "model/reference.h"
-#include "sample.h"
 
-#define STEP 1e-5
 #define CLOSE 1e-5
-
-enum { ENTRIES = 12 }; /* tried per slice */
 
 /* d(loss) = scale d(nll) + sum over layers of mse_l + coefficient . mlp outputs. */
 typedef struct {
@@ -39,17 +31,46 @@ static double wave(size_t i)
     return sin(1.7 * (double)i + 0.3);
 }
 
-static void targets(double *exact, float *rounded, size_t n)
+/* What the values are computed from. */
+typedef struct {
+    sample_t *s;
+    const objective_t *o;
+    pal_reference_t r;
+    double *exact_target;
+    float *target;
+} scene_t;
+
+static scene_t scene_make(sample_t *s)
 {
-    for (size_t i = 0; i < n; i++) {
-        rounded[i] = (float)wave(i);
-        exact[i] = (double)rounded[i];
+    const size_t size = (size_t)SAMPLE_TOKENS * (size_t)s->layout->shape.width;
+    scene_t scene = {.s = s,
+                     .exact_target = calloc(size, sizeof(double)),
+                     .target = calloc(size, sizeof(float))};
+
+    assert_non_null(scene.exact_target);
+    assert_non_null(scene.target);
+    for (size_t i = 0; i < size; i++) {
+        scene.target[i] = (float)wave(i);
+        scene.exact_target[i] = (double)scene.target[i];
     }
+    assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &scene.r, &s->err),
+                     PAL_OK);
+    return scene;
 }
 
-static double exact_value(const sample_t *s, const objective_t *o, pal_reference_t *r,
-                          const double *weights, const double *target)
+static void scene_drop(scene_t *scene)
 {
+    pal_reference_destroy(&scene->r);
+    free(scene->exact_target);
+    free(scene->target);
+}
+
+static double exact_value(void *ctx, const double *weights)
+{
+    scene_t *scene = ctx;
+    const sample_t *s = scene->s;
+    const objective_t *o = scene->o;
+    pal_reference_t *r = &scene->r;
     const size_t size = (size_t)r->tokens * (size_t)s->layout->shape.width;
     double value = 0.0;
 
@@ -58,23 +79,25 @@ static double exact_value(const sample_t *s, const objective_t *o, pal_reference
         value += o->nll * pal_reference_nll(r, s->layout, &s->batch);
     if (o->mse != 0.0)
         value += o->mse * pal_reference_residual_mse(r, s->layout, &s->batch, o->layer,
-                                                     target, o->broadcast);
+                                                     scene->exact_target, o->broadcast);
     for (size_t i = 0; o->mlp != 0.0 && i < size; i++)
         value += o->mlp * wave(i) * r->mlp[(size_t)o->layer * size + i];
     return value;
 }
 
 /* The same value by the fast path, leaving its seeds in the pass. */
-static double fast_value(sample_t *s, const objective_t *o, const float *target)
+static double fast_value(const scene_t *scene)
 {
+    const sample_t *s = scene->s;
+    const objective_t *o = scene->o;
     const size_t size = (size_t)SAMPLE_TOKENS * (size_t)s->layout->shape.width;
     double value = 0.0;
 
     if (o->nll != 0.0)
         value += o->nll * pal_loss_nll(s->pass, o->nll);
     if (o->mse != 0.0)
-        value += o->mse *
-                 pal_loss_residual_mse(s->pass, o->layer, target, o->broadcast, o->mse);
+        value += o->mse * pal_loss_residual_mse(s->pass, o->layer, scene->target,
+                                                o->broadcast, o->mse);
     if (o->mlp != 0.0) {
         const float *mlp = pal_pass_mlp(s->pass, o->layer);
         float *seed = pal_pass_seed_mlp(s->pass, o->layer);
@@ -87,73 +110,26 @@ static double fast_value(sample_t *s, const objective_t *o, const float *target)
     return value;
 }
 
-static double largest(const float *x, int64_t n)
-{
-    double most = 0.0;
-
-    for (int64_t i = 0; i < n; i++)
-        most = fmax(most, fabs((double)x[i]));
-    return most;
-}
-
-static void check_slice(const sample_t *s, const objective_t *o, pal_reference_t *r,
-                        double *weights, const double *target, const pal_slice_t *slice,
-                        pal_rng_t *rng)
-{
-    const double most = largest(s->grad + slice->offset, slice->size);
-
-    for (int i = 0; i < ENTRIES; i++) {
-        int64_t at = slice->offset + pal_rng_below(rng, (uint32_t)slice->size);
-        double kept = weights[at], above, below, exact;
-
-        weights[at] = kept + STEP;
-        above = exact_value(s, o, r, weights, target);
-        weights[at] = kept - STEP;
-        below = exact_value(s, o, r, weights, target);
-        weights[at] = kept;
-        exact = (above - below) / (2.0 * STEP);
-        if (!(fabs((double)s->grad[at] - exact) <= CLOSE * most + 1e-7))
-            fail_msg("%s: %s[%d] is %g, not %g", o->name, slice->name,
-                     (int)(at - slice->offset), (double)s->grad[at], exact);
-    }
-}
-
 static void gradients_match_finite_differences(void **state)
 {
     sample_t *s = *state;
-    const size_t size = (size_t)SAMPLE_TOKENS * (size_t)s->layout->shape.width;
-    double *weights = calloc(s->count, sizeof *weights);
-    double *exact_target = calloc(size, sizeof *exact_target);
-    float *target = calloc(size, sizeof *target);
-    pal_reference_t r;
-    pal_rng_t rng;
+    scene_t scene = scene_make(s);
+    double *weights = sample_exact(s);
 
-    assert_non_null(weights);
-    assert_non_null(exact_target);
-    assert_non_null(target);
-    assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &r, &s->err),
-                     PAL_OK);
-    pal_rng_init(&rng, (pal_key_t){{4}}, "entries");
-    targets(exact_target, target, size);
-    for (size_t i = 0; i < s->count; i++)
-        weights[i] = (double)s->weights[i];
     for (size_t i = 0; i < sizeof objectives / sizeof *objectives; i++) {
-        const objective_t *o = &objectives[i];
-        double exact = exact_value(s, o, &r, weights, exact_target);
+        double exact;
 
+        scene.o = &objectives[i];
+        exact = exact_value(&scene, weights);
         memset(s->grad, 0, s->count * sizeof *s->grad);
         sample_forward(s);
         /* The linear function sums terms of either sign, about 10 in all. */
-        assert_true(fabs(fast_value(s, o, target) - exact) <=
-                    CLOSE * (10.0 + fabs(exact)));
+        assert_true(fabs(fast_value(&scene) - exact) <= CLOSE * (10.0 + fabs(exact)));
         pal_backward(s->pass, s->weights, NULL, s->grad);
-        for (int32_t j = 0; j < s->layout->slice_count; j++)
-            check_slice(s, o, &r, weights, exact_target, &s->layout->slices[j], &rng);
+        assert_differences(s, scene.o->name, exact_value, &scene);
     }
-    pal_reference_destroy(&r);
     free(weights);
-    free(exact_target);
-    free(target);
+    scene_drop(&scene);
 }
 
 static void assert_taps(const float *fast, const double *exact, size_t n)
@@ -168,12 +144,9 @@ static void forward_matches_reference(void **state)
     const pal_shape_t *shape = &s->layout->shape;
     const size_t size = (size_t)SAMPLE_TOKENS * (size_t)shape->width;
     const size_t vocab = (size_t)shape->vocab;
-    double *weights = calloc(s->count, sizeof *weights);
+    double *weights = sample_exact(s);
     pal_reference_t r;
 
-    assert_non_null(weights);
-    for (size_t i = 0; i < s->count; i++)
-        weights[i] = (double)s->weights[i];
     assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &r, &s->err),
                      PAL_OK);
     pal_reference_forward(&r, s->layout, weights, &s->batch);

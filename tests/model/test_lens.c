@@ -17,11 +17,8 @@ typedef struct {
 
 static scene_t scene_make(sample_t *s)
 {
-    scene_t scene = {.weights = calloc(s->count, sizeof(double))};
+    scene_t scene = {.weights = sample_exact(s)};
 
-    assert_non_null(scene.weights);
-    for (size_t i = 0; i < s->count; i++)
-        scene.weights[i] = (double)s->weights[i];
     assert_int_equal(pal_lens_create(s->layout, SAMPLE_ROWS, &scene.lens, &s->err),
                      PAL_OK);
     assert_int_equal(

@@ -1,16 +1,9 @@
 /* Adapters against their definition in double precision, alone, through the whole model
  * and through the loop. */
-#include "../model/sample.h"
+#include "../model/difference.h"
 #include "model/reference.h"
 #include "train/adapter.h"
 #include "train/train.h"
-
-/* As in tests/model/test_gradient.c: the differences are exact to 1e-9, so what shows
- * is the float arithmetic of the passes and of two more products. */
-#define STEP 1e-5
-#define CLOSE 1e-5
-
-enum { ENTRIES = 20 }; /* tried per factor */
 
 static const pal_key_t key = {{11}};
 
@@ -53,44 +46,22 @@ static void merge_exactly(const pal_adapter_t *adapter, const double *values,
     }
 }
 
-static double exact_loss(const sample_t *s, const pal_adapter_t *adapter,
-                         pal_reference_t *r, const double *values, double *weights)
+/* What the loss of an adapted model is computed from. */
+typedef struct {
+    const sample_t *s;
+    const pal_adapter_t *adapter;
+    pal_reference_t r;
+    double *weights;
+} scene_t;
+
+static double exact_loss(void *ctx, const double *values)
 {
-    merge_exactly(adapter, values, weights);
-    pal_reference_forward(r, s->layout, weights, &s->batch);
-    return pal_reference_nll(r, s->layout, &s->batch);
-}
+    scene_t *scene = ctx;
+    const sample_t *s = scene->s;
 
-static double largest(const float *x, int64_t n)
-{
-    double most = 0.0;
-
-    for (int64_t i = 0; i < n; i++)
-        most = fmax(most, fabs((double)x[i]));
-    return most;
-}
-
-static void check_factor(const sample_t *s, const pal_adapter_t *adapter,
-                         pal_reference_t *r, const float *grad, double *values,
-                         double *weights, const pal_slice_t *factor, pal_rng_t *rng)
-{
-    const double most = largest(grad + factor->offset, factor->size);
-
-    assert_true(most > 0);
-    for (int i = 0; i < ENTRIES; i++) {
-        int64_t at = factor->offset + pal_rng_below(rng, (uint32_t)factor->size);
-        double kept = values[at], above, below, exact;
-
-        values[at] = kept + STEP;
-        above = exact_loss(s, adapter, r, values, weights);
-        values[at] = kept - STEP;
-        below = exact_loss(s, adapter, r, values, weights);
-        values[at] = kept;
-        exact = (above - below) / (2.0 * STEP);
-        if (!(fabs((double)grad[at] - exact) <= CLOSE * most + 1e-7))
-            fail_msg("%s[%d] is %g, not %g", factor->name, (int)(at - factor->offset),
-                     (double)grad[at], exact);
-    }
+    merge_exactly(scene->adapter, values, scene->weights);
+    pal_reference_forward(&scene->r, s->layout, scene->weights, &s->batch);
+    return pal_reference_nll(&scene->r, s->layout, &s->batch);
 }
 
 /* d(loss)/dA and d(loss)/dB of the whole model. */
@@ -99,21 +70,18 @@ static void gradients_match_finite_differences(void **state)
     static const char *const targets[] = {"attention", "mlp", "all"};
     sample_t *s = *state;
     float *base = sample_copy(s->weights, s->count);
-    double *weights = calloc(s->count, sizeof *weights);
+    scene_t scene = {.s = s, .weights = sample_exact(s)};
     uint8_t *train = calloc((size_t)s->layout->slice_count, 1);
-    pal_reference_t r;
-    pal_rng_t rng;
 
-    pal_rng_init(&rng, key, "entries");
-    assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &r, &s->err),
+    assert_int_equal(pal_reference_create(s->layout, SAMPLE_TOKENS, &scene.r, &s->err),
                      PAL_OK);
     for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {
         pal_adapter_t *adapter = adapter_of(s, targets[t], 3, 0.2, base);
-        const int64_t n = adapter->factors.count;
-        double *values = calloc((size_t)n, sizeof *values);
-        float *grad = calloc((size_t)n, sizeof *grad);
+        const pal_layout_t *factors = &adapter->factors;
+        double *values = calloc((size_t)factors->count, sizeof *values);
+        float *grad = calloc((size_t)factors->count, sizeof *grad);
 
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = 0; i < factors->count; i++)
             values[i] = (double)adapter->values[i];
         pal_adapter_merge(adapter, s->weights);
         pal_adapter_select(adapter, train);
@@ -123,17 +91,20 @@ static void gradients_match_finite_differences(void **state)
         pal_backward(s->pass, s->weights, train, s->grad);
         grad[0] = NAN; /* is written, not added to */
         pal_adapter_gradient(adapter, s->grad, grad);
-        for (int32_t i = 0; i < adapter->factors.slice_count; i++)
-            check_factor(s, adapter, &r, grad, values, weights,
-                         &adapter->factors.slices[i], &rng);
+        for (int32_t i = 0; i < factors->slice_count; i++)
+            assert_true(
+                largest(grad + factors->slices[i].offset, factors->slices[i].size) > 0);
+        scene.adapter = adapter;
+        assert_slice_differences(targets[t], factors->slices, factors->slice_count,
+                                 grad, exact_loss, &scene, values);
         pal_adapter_disable(adapter, s->weights);
         pal_adapter_destroy(adapter);
         free(values);
         free(grad);
     }
-    pal_reference_destroy(&r);
+    pal_reference_destroy(&scene.r);
     free(base);
-    free(weights);
+    free(scene.weights);
     free(train);
 }
 
