@@ -1,9 +1,8 @@
 /* checkpoint.h -- weights in a safetensors file.
  *
- * An 8-byte little-endian header length, a JSON header {name: {dtype, shape,
- * data_offsets}}, then the bytes. The header's __metadata__ holds the shape ("shape":
- * JSON object), the tokenizer ("tokenizer": JSON, tokenizer.h) and what the caller
- * adds.
+ * A tensor for each slice (safetensors.h). The metadata hold the shape ("shape": JSON
+ * object), a digest of the weights ("digest"), the tokenizer ("tokenizer": JSON,
+ * tokenizer.h) and what the caller adds ("note").
  */
 #ifndef PAL_MODEL_CHECKPOINT_H
 #define PAL_MODEL_CHECKPOINT_H
@@ -12,10 +11,9 @@
 #include "model/layout.h"
 #include "model/tokenizer.h"
 
-/* Write to "<path>.<pid>.tmp", fsync, rename: the file is there whole or not at all,
- * and two writers of the same content do not disturb each other. tokenizer may be NULL;
- * note is one text stored in the metadata (the stage's key), may be NULL. PAL_EIO names
- * the path and the cause. */
+/* Whole or not at all (pal_safetensors_write). tokenizer may be NULL; note is one text
+ * stored in the metadata (the stage's key), may be NULL. PAL_EIO names the path and the
+ * cause. */
 PAL_MUST_CHECK
 int pal_checkpoint_save(const char *path, const pal_layout_t *layout,
                         const float *weights, const pal_tokenizer_t *tokenizer,
