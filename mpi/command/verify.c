@@ -46,11 +46,11 @@ const pal_command_t pal_cmd_verify = {
     .least = 1,
     .most = 1,
     .summary = "Compute random rows of a results file again and compare the bits",
-    .text = "Checks every row's checksum first. Exit 0 if every row is the same, 1 if "
-            "one differs. On another kind of "
-            "processor, or\n"
-            "with another OpenBLAS, the last bits may differ (attributes blas_core, "
-            "cpu).\n",
+    .text =
+        "Checks every row's checksum first. Exit 0 if every row is the same, 1 if one\n"
+        "differs. On another kind of processor, or with another OpenBLAS, the last "
+        "bits\n"
+        "may differ (attributes blas_core, cpu).\n",
     .options = options,
     .run = run,
 };
