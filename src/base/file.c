@@ -122,7 +122,7 @@ int pal_file_temporary(const char *path, char **name, int *fd, pal_error_t *err)
     clock_gettime(CLOCK_REALTIME, &now);
     sprintf(made, "%s.%08x.tmp", path,
             (unsigned)now.tv_nsec ^ (unsigned)now.tv_sec << 16);
-    file = open(made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    file = open(made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file >= 0) {
         *name = made;
         *fd = file;

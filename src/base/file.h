@@ -23,7 +23,8 @@ PAL_MUST_CHECK
 int pal_file_target(const char *path, char **target, pal_error_t *err);
 
 /* Make an empty file beside path, of a name that no file has: <path>.1a2b3c4d.tmp.
- * *name is malloc'ed, *fd open for writing. PAL_EINVAL: too long a name; PAL_EIO. */
+ * *name is malloc'ed, *fd open for reading and writing. PAL_EINVAL: too long a name;
+ * PAL_EIO. */
 PAL_MUST_CHECK
 int pal_file_temporary(const char *path, char **name, int *fd, pal_error_t *err);
 
