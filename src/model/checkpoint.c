@@ -36,12 +36,6 @@ static int put_shape(json_t *metadata, const pal_shape_t *shape)
     return rc;
 }
 
-/* Of the values in slice order, wherever the tensors lie in the file. */
-static void digest_add(pal_hash_t *hash, const pal_slice_t *slice, const void *values)
-{
-    pal_hash_add(hash, values, (size_t)slice->size * sizeof(float));
-}
-
 static int put_digest(json_t *metadata, const pal_layout_t *layout,
                       const float *weights)
 {
@@ -49,8 +43,7 @@ static int put_digest(json_t *metadata, const pal_layout_t *layout,
     pal_hash_t hash;
 
     pal_hash_begin(&hash);
-    for (int32_t i = 0; i < layout->slice_count; i++)
-        digest_add(&hash, &layout->slices[i], weights + layout->slices[i].offset);
+    pal_hash_add(&hash, weights, (size_t)layout->count * sizeof *weights);
     pal_key_text(pal_hash_end(&hash), text);
     return put_text(metadata, "digest", text);
 }
@@ -196,23 +189,43 @@ static int refuse_extra(const pal_safetensors_t *t, const pal_layout_t *layout,
     return PAL_OK;
 }
 
-/* Damage to the values shows nowhere else: any bytes are some weights. */
+static int digest_add(const pal_safetensors_t *t, const pal_extent_t *extent,
+                      pal_hash_t *hash, pal_error_t *err)
+{
+    enum { PIECE = 1 << 14 };
+    char piece[PIECE];
+
+    for (size_t at = extent->begin; at < extent->end; at += PIECE) {
+        const size_t n = extent->end - at < PIECE ? extent->end - at : PIECE;
+        int rc = pal_safetensors_read(t, at, piece, n, err);
+
+        if (rc != PAL_OK)
+            return rc;
+        pal_hash_add(hash, piece, n);
+    }
+    return PAL_OK;
+}
+
+/* Of the values in slice order, wherever the tensors lie in the file. Damage to them
+ * shows nowhere else: any bytes are some weights. */
 static int check_digest(const pal_safetensors_t *t, const pal_layout_t *layout,
-                        const pal_extent_t *extents, const char *note, const char *data,
-                        pal_error_t *err)
+                        const pal_extent_t *extents, const char *note, pal_error_t *err)
 {
     const json_t *metadata = json_object_get(t->header, "__metadata__");
     const char *expected = json_string_value(json_object_get(metadata, "digest"));
     char found[PAL_KEY_TEXT];
     pal_hash_t hash;
+    int rc = PAL_OK;
 
     if (!expected && !note) /* written by another program */
         return PAL_OK;
     if (!expected)
         return PAL_REJECT(err, "%s: its metadata have no digest", t->path);
     pal_hash_begin(&hash);
-    for (int32_t i = 0; i < layout->slice_count; i++)
-        digest_add(&hash, &layout->slices[i], data + extents[i].begin);
+    for (int32_t i = 0; i < layout->slice_count && rc == PAL_OK; i++)
+        rc = digest_add(t, &extents[i], &hash, err);
+    if (rc != PAL_OK)
+        return rc;
     pal_key_text(pal_hash_end(&hash), found);
     if (strcmp(found, expected) != 0)
         return PAL_REJECT(err, "%s: its weights are damaged: digest %s, expected %.40s",
@@ -220,23 +233,18 @@ static int check_digest(const pal_safetensors_t *t, const pal_layout_t *layout,
     return PAL_OK;
 }
 
+/* The file is read twice, so that no second model is in memory and damage leaves the
+ * weights alone. */
 static int read_data(const pal_safetensors_t *t, const pal_layout_t *layout,
                      const pal_extent_t *extents, const char *note, float *weights,
                      pal_error_t *err)
 {
-    char *data = malloc(t->data_bytes);
-    int rc;
+    int rc = check_digest(t, layout, extents, note, err);
 
-    if (!data)
-        return PAL_FAIL(err, PAL_ENOMEM, "%s: no memory for %zu bytes", t->path,
-                        t->data_bytes);
-    rc = pal_safetensors_read(t, data, err);
-    if (rc == PAL_OK)
-        rc = check_digest(t, layout, extents, note, data, err);
     for (int32_t i = 0; rc == PAL_OK && i < layout->slice_count; i++)
-        memcpy(weights + layout->slices[i].offset, data + extents[i].begin,
-               extents[i].end - extents[i].begin);
-    free(data);
+        rc = pal_safetensors_read(t, extents[i].begin,
+                                  weights + layout->slices[i].offset,
+                                  extents[i].end - extents[i].begin, err);
     return rc;
 }
 

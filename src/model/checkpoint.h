@@ -23,7 +23,9 @@ int pal_checkpoint_save(const char *path, const pal_layout_t *layout,
  * one, and the file must have a digest of its weights (files of other programs have
  * none); a digest that is there must be right. Every length, offset, name, shape and
  * dtype is checked against the file and the layout; PAL_EINVAL names file, tensor,
- * found and expected; PAL_ENOENT: no such file. On failure weights are untouched. */
+ * found and expected; PAL_ENOENT: no such file. On failure weights are untouched,
+ * unless the file is cut while it is read (PAL_EIO). Memory: the header and little
+ * more. */
 PAL_MUST_CHECK
 int pal_checkpoint_load(const char *path, const pal_layout_t *layout, const char *note,
                         float *weights, pal_error_t *err);

@@ -112,12 +112,14 @@ int pal_safetensors_write(const char *path, const json_t *header, const void *da
 
 /* --- Reading --- */
 
-static int read_all(const pal_safetensors_t *t, void *bytes, size_t n, pal_error_t *err)
+/* n bytes of the file from `offset` on. */
+static int read_all(const pal_safetensors_t *t, size_t offset, void *bytes, size_t n,
+                    pal_error_t *err)
 {
     char *at = bytes;
 
     while (n > 0) {
-        ssize_t done = read(t->file, at, n);
+        ssize_t done = pread(t->file, at, n, (off_t)offset);
 
         if (done < 0 && errno == EINTR)
             continue;
@@ -126,6 +128,7 @@ static int read_all(const pal_safetensors_t *t, void *bytes, size_t n, pal_error
         if (done == 0)
             return PAL_FAIL(err, PAL_EIO, "%s: it was cut while being read", t->path);
         at += done;
+        offset += (size_t)done;
         n -= (size_t)done;
     }
     return PAL_OK;
@@ -140,7 +143,7 @@ static int parse_header(pal_safetensors_t *t, size_t length, pal_error_t *err)
     if (!text)
         return PAL_FAIL(err, PAL_ENOMEM, "%s: no memory for a header of %zu bytes",
                         t->path, length);
-    rc = read_all(t, text, length, err);
+    rc = read_all(t, LENGTH_BYTES, text, length, err);
     if (rc == PAL_OK) {
         t->header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
         if (!t->header)
@@ -168,7 +171,7 @@ static int read_header(pal_safetensors_t *t, pal_error_t *err)
     if (size < LENGTH_BYTES)
         return PAL_REJECT(err, "%s: %llu bytes; a safetensors file has at least %d",
                           t->path, (unsigned long long)size, LENGTH_BYTES);
-    rc = read_all(t, prefix, sizeof prefix, err);
+    rc = read_all(t, 0, prefix, sizeof prefix, err);
     if (rc != PAL_OK)
         return rc;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--)
@@ -179,7 +182,8 @@ static int read_header(pal_safetensors_t *t, pal_error_t *err)
                           "safetensors file, or cut short",
                           t->path, (unsigned long long)length,
                           (unsigned long long)size);
-    t->data_bytes = (size_t)(size - LENGTH_BYTES - length);
+    t->data_at = (size_t)(LENGTH_BYTES + length);
+    t->data_bytes = (size_t)size - t->data_at;
     return parse_header(t, (size_t)length, err);
 }
 
@@ -279,7 +283,8 @@ int pal_safetensors_cover(const pal_safetensors_t *t, const pal_extent_t *extent
     return rc;
 }
 
-int pal_safetensors_read(const pal_safetensors_t *t, void *data, pal_error_t *err)
+int pal_safetensors_read(const pal_safetensors_t *t, size_t at, void *bytes, size_t n,
+                         pal_error_t *err)
 {
-    return read_all(t, data, t->data_bytes, err);
+    return read_all(t, t->data_at + at, bytes, n, err);
 }

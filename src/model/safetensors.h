@@ -26,8 +26,8 @@ int pal_safetensors_write(const char *path, const json_t *header, const void *da
 typedef struct {
     const char *path; /* borrowed; for messages */
     int file;
-    json_t *header;    /* an object */
-    size_t data_bytes; /* after the header, by the file's size */
+    json_t *header;             /* an object */
+    size_t data_at, data_bytes; /* after the header, by the file's size */
 } pal_safetensors_t;
 
 typedef struct {
@@ -52,8 +52,9 @@ PAL_MUST_CHECK
 int pal_safetensors_cover(const pal_safetensors_t *t, const pal_extent_t *extents,
                           size_t count, pal_error_t *err);
 
-/* All data_bytes of data, once, after open. */
+/* n bytes of data from byte `at` on, within data_bytes. */
 PAL_MUST_CHECK
-int pal_safetensors_read(const pal_safetensors_t *t, void *data, pal_error_t *err);
+int pal_safetensors_read(const pal_safetensors_t *t, size_t at, void *bytes, size_t n,
+                         pal_error_t *err);
 
 #endif
