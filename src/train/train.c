@@ -66,34 +66,55 @@ int pal_trainer_create(const pal_layout_t *layout, pal_trainer_t **out,
     return PAL_OK;
 }
 
+/* All but the first `kept`. */
+static void drop_moments(pal_trainer_t *trainer, int kept)
+{
+    for (int i = kept; i < MOMENTS; i++) {
+        free(trainer->moments[i]);
+        trainer->moments[i] = NULL;
+    }
+}
+
 void pal_trainer_destroy(pal_trainer_t *trainer)
 {
     if (!trainer)
         return;
+    drop_moments(trainer, 0);
     free(trainer->grad);
-    for (int i = 0; i < MOMENTS; i++)
-        free(trainer->moments[i]);
     free(trainer);
+}
+
+static const struct optimizer *find_optimizer(const char *name)
+{
+    for (size_t k = 0; k < sizeof optimizers / sizeof *optimizers; k++)
+        if (strcmp(optimizers[k].name, name) == 0)
+            return &optimizers[k];
+    return NULL;
+}
+
+int pal_optimizer_moments(const char *optimizer)
+{
+    const struct optimizer *found = find_optimizer(optimizer);
+
+    return found ? found->moments : -1;
 }
 
 int pal_trainer_reserve(pal_trainer_t *trainer, const char *optimizer, pal_error_t *err)
 {
-    const int known = sizeof optimizers / sizeof *optimizers;
+    const struct optimizer *found = find_optimizer(optimizer);
     size_t n = (size_t)trainer->layout->count;
-    int k = 0;
 
-    while (k < known && strcmp(optimizers[k].name, optimizer) != 0)
-        k++;
-    if (k == known)
+    if (!found)
         return PAL_REJECT(
             err, "no optimizer '%s'; there are adamw, sgd, momentum, lion", optimizer);
-    for (int i = 0; i < optimizers[k].moments; i++) {
+    drop_moments(trainer, found->moments);
+    for (int i = 0; i < found->moments; i++) {
         if (!trainer->moments[i])
             trainer->moments[i] = malloc(n * sizeof(float));
         if (!trainer->moments[i])
             return PAL_FAIL(err, PAL_ENOMEM, "moments of %zu parameters", n);
     }
-    trainer->optimizer = &optimizers[k];
+    trainer->optimizer = found;
     return PAL_OK;
 }
 
@@ -253,6 +274,7 @@ static int train_adapter(pal_trainer_t *trainer, const pal_training_t *outer,
 
     if (outer->edit)
         return PAL_FAIL(err, PAL_EINVAL, "an edit of the weights under an adapter");
+    drop_moments(trainer, 0);
     rc = pal_trainer_create(&adapter->factors, &factors, err);
     if (rc != PAL_OK)
         return rc;

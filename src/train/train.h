@@ -77,7 +77,8 @@ typedef struct {
 double pal_recipe_lr(const pal_recipe_t *recipe, int64_t step);
 
 /* Gradient and what the optimizer keeps (nothing for sgd, one buffer for momentum and
- * lion, two for adamw) of layout->count floats each, reused from run to run. */
+ * lion, two for adamw) of layout->count floats each, reused from run to run; what the
+ * next run does not need is released when it begins. */
 typedef struct pal_trainer pal_trainer_t;
 
 PAL_MUST_CHECK
@@ -85,11 +86,15 @@ int pal_trainer_create(const pal_layout_t *layout, pal_trainer_t **out,
                        pal_error_t *err);
 void pal_trainer_destroy(pal_trainer_t *trainer);
 
-/* Make room for an optimizer. pal_train() does it itself; who must not allocate later
- * does it before. PAL_EINVAL: no such optimizer; PAL_ENOMEM. */
+/* Make room for an optimizer, and release what only another needs. pal_train() does it
+ * itself; who must not allocate later does it before. PAL_EINVAL: no such optimizer;
+ * PAL_ENOMEM. */
 PAL_MUST_CHECK
 int pal_trainer_reserve(pal_trainer_t *trainer, const char *optimizer,
                         pal_error_t *err);
+
+/* Models of memory that an optimizer keeps; -1: no such optimizer. */
+int pal_optimizer_moments(const char *optimizer);
 
 /* Returned by a watch: end the run here, which is no error. */
 enum { PAL_ENOUGH = 1 };

@@ -178,6 +178,10 @@ static void unknown_optimizers_are_refused(void **unused)
     assert_int_equal(pal_trainer_reserve(trainer, "adam", &err), PAL_EINVAL);
     assert_non_null(strstr(err.text, "'adam'"));
     assert_non_null(strstr(err.text, "adamw"));
+    assert_int_equal(pal_optimizer_moments("adam"), -1);
+    assert_int_equal(pal_optimizer_moments("sgd"), 0);
+    assert_int_equal(pal_optimizer_moments("lion"), 1);
+    assert_int_equal(pal_optimizer_moments("adamw"), 2);
     pal_trainer_destroy(trainer);
     pal_layout_destroy(layout);
 }
