@@ -5,23 +5,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/shelf.h"
 #include "model/checkpoint.h"
+
+typedef enum { NOTHING, BASE, UNLEARNED } held_t;
 
 typedef struct {
     pal_plan_t *plan;
     const char *cache;
     pal_lab_t *lab;
-    pal_layout_t *layout;    /* of the base held */
-    float *base, *unlearned; /* layout->count each */
+    pal_layout_t *layout; /* of the base */
+    float *weights;       /* the one model in memory: stages train it in place */
+    held_t held;          /* whose they are now */
+    pal_shelf_t base, unlearned;
 } pal_bench_t;
 
 static void drop_models(pal_bench_t *bench)
 {
-    free(bench->base);
-    free(bench->unlearned);
+    pal_shelf_free(&bench->base);
+    pal_shelf_free(&bench->unlearned);
+    free(bench->weights);
     pal_layout_destroy(bench->layout);
-    bench->base = bench->unlearned = NULL;
+    bench->weights = NULL;
     bench->layout = NULL;
+    bench->held = NOTHING;
 }
 
 static void train_destroy(void *lab)
@@ -45,7 +52,9 @@ static int train_create(pal_plan_t *plan, const char *cache, const atomic_int *s
         return PAL_FAIL(err, PAL_ENOMEM, "a lab");
     bench->plan = plan;
     bench->cache = cache;
-    rc = pal_lab_create(stop, &bench->lab, err);
+    pal_shelf_init(&bench->base, cache);
+    pal_shelf_init(&bench->unlearned, cache);
+    rc = pal_lab_create(stop, cache, &bench->lab, err);
     if (rc != PAL_OK) {
         free(bench);
         return rc;
@@ -54,23 +63,46 @@ static int train_create(pal_plan_t *plan, const char *cache, const atomic_int *s
     return PAL_OK;
 }
 
-/* Room for a base of another shape and what is unlearned from it. */
+/* Room for a base of another shape. The cache only saves time and memory: who cannot
+ * load a base trains it again, and what cannot be set aside there stays in memory. So a
+ * full disk or a removed folder is no failure. */
 static int make_room(pal_bench_t *bench, int32_t row, pal_error_t *err)
 {
     int rc;
 
     drop_models(bench);
+    if (bench->cache)
+        (void)mkdir(bench->cache, 0777);
     rc = pal_base_layout(pal_plan_ground(bench->plan, row),
                          &bench->plan->bases[row].spec, &bench->layout, err);
     if (rc != PAL_OK)
         return rc;
-    bench->base = malloc((size_t)bench->layout->count * sizeof(float));
-    bench->unlearned = malloc((size_t)bench->layout->count * sizeof(float));
-    if (bench->base && bench->unlearned)
+    bench->weights = malloc((size_t)bench->layout->count * sizeof(float));
+    if (bench->weights)
         return PAL_OK;
-    rc = PAL_FAIL(err, PAL_ENOMEM, "two models of %lld weights",
+    rc = PAL_FAIL(err, PAL_ENOMEM, "a model of %lld weights",
                   (long long)bench->layout->count);
     drop_models(bench);
+    return rc;
+}
+
+/* The weights are now this model: set it aside before they are trained further. */
+static int hold(pal_bench_t *bench, held_t model, pal_error_t *err)
+{
+    pal_shelf_t *shelf = model == BASE ? &bench->base : &bench->unlearned;
+
+    bench->held = model;
+    return pal_shelf_put(shelf, bench->weights,
+                         (size_t)bench->layout->count * sizeof(float), err);
+}
+
+/* Make the weights this model again. */
+static int take(pal_bench_t *bench, held_t model, pal_error_t *err)
+{
+    const pal_shelf_t *shelf = model == BASE ? &bench->base : &bench->unlearned;
+    int rc = bench->held == model ? PAL_OK : pal_shelf_get(shelf, bench->weights, err);
+
+    bench->held = NOTHING;
     return rc;
 }
 
@@ -93,17 +125,16 @@ static int train_base(void *lab, int32_t row, pal_model_result_t *result,
     int rc = make_room(bench, row, err);
 
     if (rc == PAL_OK)
-        rc = pal_stage_base(bench->lab, ground, &base->spec, base->key, bench->base,
+        rc = pal_stage_base(bench->lab, ground, &base->spec, base->key, bench->weights,
                             result, err);
+    if (rc == PAL_OK)
+        rc = hold(bench, BASE, err);
     if (rc != PAL_OK || !bench->cache)
         return rc;
     pal_key_text(base->key, key);
     cache_path(bench->plan, bench->cache, row, path, sizeof path);
-    /* The cache only saves time: who cannot load a base trains it again, so a full disk
-     * or a removed folder is no failure of the base. */
-    (void)mkdir(bench->cache, 0777);
-    rc = pal_checkpoint_save(path, bench->layout, bench->base, ground->corpus.tokenizer,
-                             key, err);
+    rc = pal_checkpoint_save(path, bench->layout, bench->weights,
+                             ground->corpus.tokenizer, key, err);
     return rc == PAL_EIO ? PAL_OK : rc;
 }
 
@@ -117,7 +148,8 @@ static int train_load(void *lab, int32_t row, pal_error_t *err)
         return rc;
     pal_key_text(bench->plan->bases[row].key, key);
     cache_path(bench->plan, bench->cache, row, path, sizeof path);
-    return pal_checkpoint_load(path, bench->layout, key, bench->base, err);
+    rc = pal_checkpoint_load(path, bench->layout, key, bench->weights, err);
+    return rc == PAL_OK ? hold(bench, BASE, err) : rc;
 }
 
 static int train_cached(const pal_plan_t *plan, const char *cache, int32_t row)
@@ -134,10 +166,14 @@ static int train_unlearn(void *lab, int32_t row, pal_model_result_t *result,
     pal_bench_t *bench = lab;
     const pal_plan_unlearned_t *unlearned = &bench->plan->unlearned[row];
 
-    return pal_stage_unlearn(bench->lab, pal_plan_ground(bench->plan, unlearned->base),
-                             &bench->plan->bases[unlearned->base].spec, unlearned->spec,
-                             unlearned->key, bench->base, bench->unlearned, result,
-                             err);
+    int rc = take(bench, BASE, err);
+
+    if (rc == PAL_OK)
+        rc = pal_stage_unlearn(
+            bench->lab, pal_plan_ground(bench->plan, unlearned->base),
+            &bench->plan->bases[unlearned->base].spec, unlearned->spec, unlearned->key,
+            bench->weights, bench->weights, result, err);
+    return rc == PAL_OK ? hold(bench, UNLEARNED, err) : rc;
 }
 
 static int train_trial(void *lab, int32_t row, pal_trial_result_t *result,
@@ -146,10 +182,13 @@ static int train_trial(void *lab, int32_t row, pal_trial_result_t *result,
     pal_bench_t *bench = lab;
     const pal_plan_trial_t *trial = &bench->plan->trials[row];
     int32_t base = bench->plan->unlearned[trial->unlearned].base;
+    int rc = take(bench, UNLEARNED, err);
 
-    return pal_stage_trial(bench->lab, pal_plan_ground(bench->plan, base),
-                           &bench->plan->bases[base].spec, trial->spec, trial->key,
-                           bench->unlearned, result, err);
+    if (rc == PAL_OK)
+        rc = pal_stage_trial(bench->lab, pal_plan_ground(bench->plan, base),
+                             &bench->plan->bases[base].spec, trial->spec, trial->key,
+                             bench->weights, bench->weights, result, err);
+    return rc;
 }
 
 const pal_compute_t pal_compute_train = {

@@ -2,6 +2,11 @@
  *
  * The real one trains (stage/stage.h) and keeps base models in a cache folder. A test
  * puts deterministic numbers and a pause in its place and runs the whole sweep.
+ *
+ * Memory: one model, which stages train in place, and what they have beside it
+ * (stage/stage.h). The base, the unlearned model and the best point of a trial, which
+ * later stages start from, lie on shelves (base/shelf.h) in the cache folder: small
+ * ones in memory, and all of them without a cache.
  */
 #ifndef PAL_MPI_SWEEP_COMPUTE_H
 #define PAL_MPI_SWEEP_COMPUTE_H

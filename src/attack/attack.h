@@ -20,8 +20,10 @@
 /* What the engine lends to an attack for one run. */
 typedef struct {
     const pal_layout_t *layout;
-    const float *start; /* the weights under attack, before it */
-    pal_pass_t *pass;   /* has room for every batch of `known` */
+    /* The weights under attack, before it. In begin() always, and later if it trains
+     * values of its own; else then NULL unless the attack asks (`frozen` below). */
+    const float *start;
+    pal_pass_t *pass; /* has room for every batch of `known` */
     const pal_corpus_t *corpus;
     const pal_pool_t *questions; /* of T with the right answer, the dev fold left out */
     pal_stream_t *known;         /* batches of them */
@@ -40,6 +42,7 @@ typedef struct {
     const pal_param_t *params; /* beside the common ones (stage/spec.h) */
     size_t state_size;         /* bytes, <= PAL_STATE_MAX */
     double cost; /* of a step, in training steps on one batch; 0 means 1 */
+    int frozen;  /* 1 if edit(), step() or answer() read run->start, as in method.h */
 
     /* Optional. PAL_EINVAL if the parameters do not fit a model of this shape. */
     int (*check)(const void *state, const pal_shape_t *shape, pal_error_t *err);

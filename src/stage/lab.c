@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-int pal_lab_create(const atomic_int *stop, pal_lab_t **out, pal_error_t *err)
+int pal_lab_create(const atomic_int *stop, const char *folder, pal_lab_t **out,
+                   pal_error_t *err)
 {
     pal_lab_t *lab = calloc(1, sizeof *lab);
 
     if (!lab)
         return PAL_FAIL(err, PAL_ENOMEM, "lab");
     lab->stop = stop;
+    pal_shelf_init(&lab->best, folder);
     *out = lab;
     return PAL_OK;
 }
@@ -18,14 +20,15 @@ int pal_lab_create(const atomic_int *stop, pal_lab_t **out, pal_error_t *err)
 static void clear(pal_lab_t *lab)
 {
     const atomic_int *stop = lab->stop;
+    pal_shelf_t best = lab->best;
 
+    pal_shelf_free(&best);
     pal_scorer_destroy(lab->scorer);
     pal_trainer_destroy(lab->trainer);
     pal_pass_destroy(lab->pass);
     pal_pass_destroy(lab->frozen);
     pal_layout_destroy(lab->layout);
-    free(lab->work);
-    free(lab->best);
+    free(lab->start);
     free(lab->rate);
     free(lab->train);
     free(lab->facts);
@@ -33,6 +36,7 @@ static void clear(pal_lab_t *lab)
     free(lab->right);
     memset(lab, 0, sizeof *lab);
     lab->stop = stop;
+    lab->best = best;
 }
 
 void pal_lab_destroy(pal_lab_t *lab)
@@ -46,18 +50,15 @@ void pal_lab_destroy(pal_lab_t *lab)
 /* Plain buffers; PAL_ENOMEM if one is missing. */
 static int allocate(pal_lab_t *lab, const pal_ground_t *ground, pal_error_t *err)
 {
-    size_t n = (size_t)lab->layout->count, facts = (size_t)ground->world.count;
+    size_t facts = (size_t)ground->world.count;
 
-    lab->work = malloc(n * sizeof(float));
-    lab->best = malloc(n * sizeof(float));
     lab->rate = malloc((size_t)lab->layout->slice_count * sizeof *lab->rate);
     lab->train = malloc((size_t)lab->layout->slice_count);
     lab->facts = malloc(facts * sizeof *lab->facts);
     lab->choices = malloc(facts * sizeof *lab->choices);
     lab->right = malloc(facts);
-    if (!lab->work || !lab->best || !lab->rate || !lab->train || !lab->facts ||
-        !lab->choices || !lab->right)
-        return PAL_FAIL(err, PAL_ENOMEM, "weights of %zu parameters", n);
+    if (!lab->rate || !lab->train || !lab->facts || !lab->choices || !lab->right)
+        return PAL_FAIL(err, PAL_ENOMEM, "answers to %zu facts", facts);
     return PAL_OK;
 }
 
@@ -108,6 +109,44 @@ int pal_lab_prepare(pal_lab_t *lab, const pal_ground_t *ground,
     pal_pass_set_precision(lab->pass, pal_base_precision(spec));
     pal_pass_set_precision(lab->frozen, pal_base_precision(spec));
     return PAL_OK;
+}
+
+static size_t weight_bytes(const pal_lab_t *lab)
+{
+    return (size_t)lab->layout->count * sizeof(float);
+}
+
+int pal_lab_begin(pal_lab_t *lab, const float *start, int needed, float *weights,
+                  const float **frozen, pal_error_t *err)
+{
+    *frozen = needed ? start : NULL;
+    if (start != weights) {
+        memcpy(weights, start, weight_bytes(lab));
+    } else if (needed) {
+        lab->start = malloc(weight_bytes(lab));
+        if (!lab->start)
+            return PAL_FAIL(err, PAL_ENOMEM, "a copy of %lld weights",
+                            (long long)lab->layout->count);
+        memcpy(lab->start, weights, weight_bytes(lab));
+        *frozen = lab->start;
+    }
+    return PAL_OK;
+}
+
+void pal_lab_end(pal_lab_t *lab)
+{
+    free(lab->start);
+    lab->start = NULL;
+}
+
+int pal_lab_keep(pal_lab_t *lab, const float *weights, pal_error_t *err)
+{
+    return pal_shelf_put(&lab->best, weights, weight_bytes(lab), err);
+}
+
+int pal_lab_return(const pal_lab_t *lab, float *weights, pal_error_t *err)
+{
+    return pal_shelf_get(&lab->best, weights, err);
 }
 
 void pal_lab_select(pal_lab_t *lab, pal_rate_t rate, const void *state)

@@ -3,6 +3,12 @@
  * A lab is one compute thread's working set: the pass, scorer and trainer of the corpus
  * it works on, made when first needed and reused. Results are plain data that the
  * caller owns.
+ *
+ * Memory, in models (layout->count floats): every stage has the caller's weights, a
+ * gradient and what its optimizer keeps (train.h): 4 with adamw. Unlearning and trials
+ * have one more if the entry reads the model as it was (`frozen`) or trains an adapter,
+ * and what a method makes itself (`buffers`); if `start` is the buffer of the weights,
+ * nothing else. What a budget or a trial may return to lies on a shelf.
  */
 #ifndef PAL_STAGE_STAGE_H
 #define PAL_STAGE_STAGE_H
@@ -59,9 +65,12 @@ int pal_attack_fits(const pal_ground_t *ground, const pal_base_spec_t *base,
 
 typedef struct pal_lab pal_lab_t;
 
-/* stop (NULL: never): nonzero makes a running stage return PAL_ESTOP soon. */
+/* stop (NULL: never): nonzero makes a running stage return PAL_ESTOP soon. folder
+ * (NULL: memory): where the weights that a run may end with are set aside
+ * (base/shelf.h); both are borrowed. */
 PAL_MUST_CHECK
-int pal_lab_create(const atomic_int *stop, pal_lab_t **out, pal_error_t *err);
+int pal_lab_create(const atomic_int *stop, const char *folder, pal_lab_t **out,
+                   pal_error_t *err);
 void pal_lab_destroy(pal_lab_t *lab);
 
 /* Bits are packed, least significant first: bit i of bits[i / 8] >> (i % 8). */
@@ -103,19 +112,20 @@ int pal_stage_base(pal_lab_t *lab, const pal_ground_t *ground,
                    const pal_base_spec_t *spec, pal_key_t key, float *weights,
                    pal_model_result_t *result, pal_error_t *err);
 
-/* Unlearn: from base (read only) to weights (written). */
+/* Unlearn: from start to weights, which may be the same buffer. */
 PAL_MUST_CHECK
 int pal_stage_unlearn(pal_lab_t *lab, const pal_ground_t *ground,
                       const pal_base_spec_t *base, const pal_unlearn_spec_t *spec,
                       pal_key_t key, const float *start, float *weights,
                       pal_model_result_t *result, pal_error_t *err);
 
-/* Attack a copy of the unlearned weights and score it. */
+/* Attack the model `start` and score it: weights (written) are under attack, and in the
+ * end those of the chosen point. They may be the same buffer. */
 PAL_MUST_CHECK
 int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
                     const pal_base_spec_t *base, const pal_attack_spec_t *spec,
-                    pal_key_t key, const float *unlearned, pal_trial_result_t *result,
-                    pal_error_t *err);
+                    pal_key_t key, const float *start, float *weights,
+                    pal_trial_result_t *result, pal_error_t *err);
 
 /* Expected floating-point operations of a stage: its steps and its evaluations. */
 double pal_base_flops(const pal_ground_t *ground, const pal_base_spec_t *spec);

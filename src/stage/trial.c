@@ -9,6 +9,8 @@ struct attacking {
     const pal_ground_t *ground;
     const pal_attack_spec_t *spec;
     void *state;
+    float *weights;      /* of the model, at the start and then under attack */
+    const float *frozen; /* as it was; NULL: not needed */
     pal_attacking_t lent;
     pal_trial_result_t *result;
 };
@@ -41,7 +43,7 @@ static int ask(struct attacking *run, int32_t point, const float *weights, int32
     int rc;
 
     if (point == 0 || !attack->answer)
-        return pal_lab_score(lab, run->ground, lab->work, PAL_FORGET, fold, bits,
+        return pal_lab_score(lab, run->ground, run->weights, PAL_FORGET, fold, bits,
                              accuracy, err);
     n = pal_world_select(&run->ground->world, PAL_FORGET, fold, lab->facts);
     rc = attack->answer(run->state, &run->lent, weights, lab->facts, n, lab->choices,
@@ -76,9 +78,10 @@ static int watch(void *ctx, int64_t done, const float *weights, double loss,
     if (point == 0)
         memcpy(r->bits, r->bits_before, ((size_t)run->ground->largest_fold + 7) / 8);
     if (chosen) {
+        rc = pal_lab_keep(run->lab, run->weights, err);
+        if (rc != PAL_OK)
+            return rc;
         r->chosen = point;
-        memcpy(run->lab->best, run->lab->work,
-               (size_t)run->lab->layout->count * sizeof(float));
     }
     if (point <= first || r->v[point] > r->v[r->best])
         r->best = point;
@@ -111,9 +114,9 @@ static int train(struct attacking *run, pal_training_t *training, pal_error_t *e
 
     if (run->lent.own)
         return train_own(run, training, &loss, err);
-    return pal_lab_train(run->lab, run->spec->attack->adapter, run->state,
-                         run->lent.start, run->lent.key, training, run->lab->work,
-                         &loss, err);
+    run->lent.start = run->frozen;
+    return pal_lab_train(run->lab, run->spec->attack->adapter, run->state, run->frozen,
+                         run->lent.key, training, run->weights, &loss, err);
 }
 
 static int run_attack(struct attacking *run, pal_error_t *err)
@@ -128,7 +131,7 @@ static int run_attack(struct attacking *run, pal_error_t *err)
                                .watch = watch,
                                .watches = run->spec->common.evaluations,
                                .ctx = run};
-    int rc = watch(run, 0, lab->work, NAN, err);
+    int rc = watch(run, 0, run->weights, NAN, err);
 
     if (rc != PAL_OK)
         return rc;
@@ -144,28 +147,36 @@ static int run_attack(struct attacking *run, pal_error_t *err)
 
 int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
                     const pal_base_spec_t *base, const pal_attack_spec_t *spec,
-                    pal_key_t key, const float *unlearned, pal_trial_result_t *result,
-                    pal_error_t *err)
+                    pal_key_t key, const float *start, float *weights,
+                    pal_trial_result_t *result, pal_error_t *err)
 {
     _Alignas(16) unsigned char state[PAL_STATE_MAX];
-    struct attacking run = {
-        .lab = lab, .ground = ground, .spec = spec, .state = state, .result = result};
+    struct attacking run = {.lab = lab,
+                            .ground = ground,
+                            .spec = spec,
+                            .state = state,
+                            .weights = weights,
+                            .result = result};
     pal_pool_t known = {0};
     int rc = pal_lab_prepare(lab, ground, base, err);
 
     if (rc != PAL_OK)
         return rc;
     memcpy(state, spec->state, sizeof state);
-    memcpy(lab->work, unlearned, (size_t)lab->layout->count * sizeof(float));
     result->points = result->chosen = result->best = 0;
     run.lent = (pal_attacking_t){.layout = lab->layout,
-                                 .start = unlearned,
+                                 .start = weights,
                                  .pass = lab->pass,
                                  .corpus = &ground->corpus,
                                  .questions = &known,
                                  .key = key,
                                  .steps = spec->common.recipe.steps};
-    rc = pal_pool_known(ground, spec, &known, err);
+    rc = pal_lab_begin(lab, start, spec->attack->frozen || spec->attack->adapter,
+                       weights, &run.frozen, err);
+    if (run.frozen)
+        run.lent.start = run.frozen;
+    if (rc == PAL_OK)
+        rc = pal_pool_known(ground, spec, &known, err);
     if (rc == PAL_OK)
         rc = pal_stream_create(&ground->corpus, &known,
                                (int32_t)spec->common.recipe.batch, key, "known",
@@ -175,8 +186,11 @@ int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
     if (rc == PAL_OK)
         rc = run_attack(&run, err);
     if (rc == PAL_OK)
-        rc = pal_lab_score(lab, ground, lab->best, PAL_RETAIN, -1, NULL,
+        rc = pal_lab_return(lab, weights, err);
+    if (rc == PAL_OK)
+        rc = pal_lab_score(lab, ground, weights, PAL_RETAIN, -1, NULL,
                            &result->retain_after, err);
+    pal_lab_end(lab);
     pal_stream_destroy(run.lent.known);
     pal_pool_free(&known);
     return rc;

@@ -11,9 +11,10 @@ struct unlearning {
     const pal_unlearn_common_t *common;
     void *state;
     pal_unlearning_t lent;
+    const float *frozen;     /* the model before; NULL: not needed */
     const pal_batch_t *held; /* retain text, one and the same at every look */
     double limit;            /* largest NLL of it, nats per token */
-    int64_t kept;            /* steps whose weights are in lab->best */
+    int64_t kept;            /* steps whose weights are kept */
     double loss;             /* of the last of them; NaN if none */
 };
 
@@ -43,12 +44,12 @@ static int held_nll(struct unlearning *run, const float *weights, double *nll,
     return rc;
 }
 
-static void keep(struct unlearning *run, int64_t done, const float *weights,
-                 double loss)
+static int keep(struct unlearning *run, int64_t done, const float *weights, double loss,
+                pal_error_t *err)
 {
-    memcpy(run->lab->best, weights, (size_t)run->lent.layout->count * sizeof *weights);
     run->kept = done;
     run->loss = loss;
+    return pal_lab_keep(run->lab, weights, err);
 }
 
 /* Go on while the retain text is within the budget. */
@@ -63,8 +64,7 @@ static int watch(void *ctx, int64_t done, const float *weights, double loss,
         return rc;
     if (!(nll <= run->limit))
         return PAL_ENOUGH;
-    keep(run, done, weights, loss);
-    return PAL_OK;
+    return keep(run, done, weights, loss, err);
 }
 
 /* As the config asks, for any method. */
@@ -79,8 +79,8 @@ static int train_all(struct unlearning *run, pal_training_t *training, float *we
     const int asked = run->common->adapter > 0;
 
     return pal_lab_train(run->lab, asked ? common_adapter : run->method->adapter,
-                         asked ? run->common : run->state, run->lent.start,
-                         run->lent.key, training, weights, loss, err);
+                         asked ? run->common : run->state, run->frozen, run->lent.key,
+                         training, weights, loss, err);
 }
 
 /* With a budget, the last weights within it: a run that diverges has left it. */
@@ -99,15 +99,16 @@ static int train_within(struct unlearning *run, pal_training_t *training,
     if (!isfinite(run->limit))
         return PAL_FAIL(err, PAL_EDIVERGE, "retain loss %g before step 0", run->limit);
     run->limit += run->common->budget;
-    keep(run, 0, weights, NAN);
+    rc = keep(run, 0, weights, NAN, err);
+    if (rc != PAL_OK)
+        return rc;
     training->watch = watch;
     training->watches = (steps + PAL_LOOK_EVERY - 1) / PAL_LOOK_EVERY;
     rc = train_all(run, training, weights, loss, err);
     if (rc != PAL_OK && rc != PAL_EDIVERGE)
         return rc;
-    memcpy(weights, run->lab->best, (size_t)run->lent.layout->count * sizeof *weights);
     *loss = run->loss;
-    return PAL_OK;
+    return pal_lab_return(run->lab, weights, err);
 }
 
 static int train(struct unlearning *run, const pal_unlearn_spec_t *spec, float *weights,
@@ -125,6 +126,7 @@ static int train(struct unlearning *run, const pal_unlearn_spec_t *spec, float *
     pal_lab_select(run->lab, spec->method->rate, run->state);
     if (spec->method->begin)
         rc = spec->method->begin(run->state, &run->lent, err);
+    run->lent.start = run->frozen;
     if (rc == PAL_OK)
         rc = train_within(run, &training, weights, loss, err);
     if (spec->method->end)
@@ -178,6 +180,11 @@ static int run_method(struct unlearning *run, const pal_ground_t *ground,
     return rc;
 }
 
+static int needs_start(const pal_unlearn_spec_t *spec)
+{
+    return spec->method->frozen || spec->method->adapter || spec->common.adapter;
+}
+
 int pal_stage_unlearn(pal_lab_t *lab, const pal_ground_t *ground,
                       const pal_base_spec_t *base, const pal_unlearn_spec_t *spec,
                       pal_key_t key, const float *start, float *weights,
@@ -191,17 +198,20 @@ int pal_stage_unlearn(pal_lab_t *lab, const pal_ground_t *ground,
     if (rc != PAL_OK)
         return rc;
     run.lent = (pal_unlearning_t){.layout = lab->layout,
-                                  .start = start,
+                                  .start = weights,
                                   .pass = lab->pass,
                                   .frozen = lab->frozen,
                                   .key = key,
                                   .stop = lab->stop,
                                   .coefficient = spec->common.coefficient,
                                   .steps = spec->common.recipe.steps};
-    memcpy(weights, start, (size_t)lab->layout->count * sizeof(float));
     result->loss = NAN;
-    if (spec->method->role == PAL_UNLEARNS)
+    rc = pal_lab_begin(lab, start, needs_start(spec), weights, &run.frozen, err);
+    if (run.frozen)
+        run.lent.start = run.frozen;
+    if (rc == PAL_OK && spec->method->role == PAL_UNLEARNS)
         rc = run_method(&run, ground, base, spec, weights, &result->loss, err);
+    pal_lab_end(lab);
     result->steps = (double)run.kept;
     if (rc == PAL_OK)
         rc = pal_lab_judge(lab, ground, weights, result, err);

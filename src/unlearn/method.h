@@ -38,7 +38,9 @@ typedef enum {
 /* What the engine lends to a method for one run. */
 typedef struct {
     const pal_layout_t *layout;
-    const float *start; /* weights before unlearning, the frozen reference */
+    /* Weights before unlearning, the frozen reference. In begin() always; later NULL
+     * unless the method asks for them (`frozen` below). */
+    const float *start;
     /* For the weights being trained, and used between steps as well; has room for every
      * batch of the streams. */
     pal_pass_t *pass;
@@ -63,6 +65,9 @@ typedef struct {
     size_t state_size;         /* bytes, parameters included, <= PAL_STATE_MAX */
     double cost; /* of a step, in training steps on one batch; 0 means 2 */
     int buffers; /* of the weights' size that begin() makes */
+
+    /* 1 if edit() or step() read run->start: it is then kept beside the weights. */
+    int frozen;
 
     /* 1 if what step() leaves in grad is a direction to go against and not the gradient
      * of *loss: masked, normalised, taken at other weights. The contract suite then

@@ -91,6 +91,7 @@ const pal_method_t pal_method_npo = {
     .text = PAL_TRUE_TEXT,
     .params = params,
     .state_size = sizeof(struct state),
+    .frozen = 1,
     .begin = begin,
     .step = step,
     .end = end,

@@ -168,6 +168,7 @@ const pal_method_t pal_method_rmu = {
     .text = PAL_TRUE_TEXT,
     .params = params,
     .state_size = sizeof(struct state),
+    .frozen = 1,
     .cost = 1, /* half of the blocks: two passes with gradient and one without */
     .check = check,
     .rate = rate,

@@ -21,6 +21,7 @@ typedef struct {
     pal_layout_t *layout;
     pal_lab_t *lab;
     float *start; /* a briefly trained base model */
+    float *work;  /* room for a model under attack */
     uint8_t bits[64];
 } fixture_t;
 
@@ -103,8 +104,9 @@ static inline int fixture_make(void **state)
     f->base = small_base(0);
     assert_int_equal(pal_ground_create(&world, 16384, &f->ground, &err), PAL_OK);
     assert_int_equal(pal_base_layout(&f->ground, &f->base, &f->layout, &err), PAL_OK);
-    assert_int_equal(pal_lab_create(NULL, &f->lab, &err), PAL_OK);
+    assert_int_equal(pal_lab_create(NULL, NULL, &f->lab, &err), PAL_OK);
     f->start = malloc(weight_bytes(f));
+    f->work = malloc(weight_bytes(f));
     f->base_key = base_key(f, &f->base);
     assert_int_equal(pal_stage_base(f->lab, &f->ground, &f->base, f->base_key, f->start,
                                     &result, &err),
@@ -121,6 +123,7 @@ static inline int fixture_free(void **state)
     pal_layout_destroy(f->layout);
     pal_ground_free(&f->ground);
     free(f->start);
+    free(f->work);
     free(f);
     return 0;
 }

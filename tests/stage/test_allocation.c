@@ -47,7 +47,7 @@ static long calls_of(fixture_t *f, run_t run, const char *id, const char *steps)
 {
     pal_lab_t *lab;
 
-    assert_int_equal(pal_lab_create(NULL, &lab, NULL), PAL_OK);
+    assert_int_equal(pal_lab_create(NULL, NULL, &lab, NULL), PAL_OK);
     calls = 0;
     run(f, lab, id, steps);
     pal_lab_destroy(lab);
@@ -103,7 +103,7 @@ static void run_attack(fixture_t *f, pal_lab_t *lab, const char *id, const char 
     set(pal_attack_params, &spec.common, "steps", steps);
     set(pal_attack_params, &spec.common, "batch", "3");
     assert_int_equal(pal_stage_trial(lab, &f->ground, &f->base, &spec, f->base_key,
-                                     f->start, &result, &err),
+                                     f->start, f->work, &result, &err),
                      PAL_OK);
 }
 

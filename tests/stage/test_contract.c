@@ -1,8 +1,8 @@
 /* Every registered method and attack runs this suite; a new entry is tested before its
  * author writes a test. */
-#include "fixture.h"
 #include "stage/lab.h"
 #include "stage/pools.h"
+#include "toy.h"
 
 static void check_table(const char *id, const pal_param_t *table, size_t state_size)
 {
@@ -169,7 +169,7 @@ static void check_diverges(fixture_t *f, float value)
         pal_attack_spec_t spec = attack_spec(pal_attack_id(i));
 
         assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec,
-                                         f->base_key, bad, &result, &err),
+                                         f->base_key, bad, weights, &result, &err),
                          PAL_EDIVERGE);
     }
     free(bad);
@@ -185,10 +185,9 @@ static void broken_weights_diverge(void **state)
 
 /* What an attack trains in place of the model leaves the model alone, to the last byte;
  * an adapter changes its targets and nothing else. */
-static void check_weights(const fixture_t *f, const pal_attack_spec_t *spec)
+static void check_weights(const fixture_t *f, const pal_attack_spec_t *spec,
+                          const float *after)
 {
-    const float *after = f->lab->work;
-
     for (int32_t s = 0; s < f->layout->slice_count; s++) {
         const pal_slice_t *slice = &f->layout->slices[s];
         int moves = f->lab->train[s] && !spec->attack->answer;
@@ -216,15 +215,17 @@ static void check_choice(const pal_trial_result_t *r, const pal_attack_t *attack
 static void attacks_are_deterministic_and_read_only(void **state)
 {
     fixture_t *f = *state;
-    float *start = malloc(weight_bytes(f));
+    float *start = malloc(weight_bytes(f)), *last = malloc(weight_bytes(f));
     pal_error_t err;
 
     memcpy(start, f->start, weight_bytes(f));
     for (int i = 0; i < pal_attack_count(); i++) {
+        pal_attack_t attack = show(pal_attack_at(i), last);
         pal_attack_spec_t spec = attack_spec(pal_attack_id(i));
         pal_trial_result_t r[3];
         uint8_t bits[6][8] = {{0}};
 
+        spec.attack = &attack;
         memset(r, 0, sizeof r);
         for (int k = 0; k < 3; k++) {
             pal_key_t key = f->base_key;
@@ -233,9 +234,9 @@ static void attacks_are_deterministic_and_read_only(void **state)
             r[k].bits = bits[k];
             r[k].bits_before = bits[3 + k];
             assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec, key,
-                                             start, &r[k], &err),
+                                             start, f->work, &r[k], &err),
                              PAL_OK);
-            check_weights(f, &spec);
+            check_weights(f, &spec, last);
         }
         assert_int_equal(r[0].points, 4);
         assert_true(isnan(r[0].loss[0]) && isfinite(r[0].loss[3]));
@@ -248,6 +249,7 @@ static void attacks_are_deterministic_and_read_only(void **state)
         assert_memory_equal(start, f->start, weight_bytes(f));
     }
     free(start);
+    free(last);
 }
 
 /* --- Gradients: the slope of the loss along the gradient is the gradient's norm --- */

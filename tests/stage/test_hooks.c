@@ -290,7 +290,7 @@ static void no_edit_under_an_adapter(void **state)
         fail_msg("%s", err.text);
     trial.attack = &attack;
     assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &trial, f->base_key,
-                                     f->start, &tried, &err),
+                                     f->start, f->work, &tried, &err),
                      PAL_EINVAL);
     assert_non_null(strstr(err.text, "an edit of the weights under an adapter"));
     free(weights);

@@ -223,7 +223,7 @@ static void base_repeats_and_stops(void **state)
         pal_stage_base(f->lab, &f->ground, &f->base, f->base_key, again, &result, &err),
         PAL_OK);
     assert_memory_equal(again, f->start, weight_bytes(f));
-    assert_int_equal(pal_lab_create(&stop, &lab, &err), PAL_OK);
+    assert_int_equal(pal_lab_create(&stop, NULL, &lab, &err), PAL_OK);
     assert_int_equal(
         pal_stage_base(lab, &f->ground, &f->base, f->base_key, again, &result, &err),
         PAL_ESTOP);
@@ -380,7 +380,7 @@ static void the_finding_in_small(void **state)
                      PAL_OK);
     key = pal_trial_key(key, &attack);
     assert_int_equal(pal_stage_trial(f->lab, &f->ground, &spec, &attack, key, unlearned,
-                                     &after, &err),
+                                     f->work, &after, &err),
                      PAL_OK);
     assert_true(before.v_accuracy >= 0.9);
     assert_true(before.retain_accuracy >= 0.9);
@@ -403,9 +403,9 @@ static double probed(fixture_t *f, const pal_base_spec_t *base, pal_key_t key,
     probe.common.recipe.batch = 16;
     for (int32_t fold = 0; fold < folds; fold++) {
         probe.common.holdout = fold;
-        assert_int_equal(
-            pal_stage_trial(f->lab, &f->ground, base, &probe, key, weights, &r, NULL),
-            PAL_OK);
+        assert_int_equal(pal_stage_trial(f->lab, &f->ground, base, &probe, key, weights,
+                                         f->work, &r, NULL),
+                         PAL_OK);
         sum += r.v[r.chosen];
     }
     return sum / folds;
@@ -475,7 +475,7 @@ static double probe_loss(fixture_t *f, const pal_base_spec_t *base,
     pal_attack_spec_t probe = attack_spec("probe");
 
     assert_int_equal(pal_stage_trial(f->lab, &f->ground, base, &probe, f->base_key,
-                                     weights, &r, NULL),
+                                     weights, f->work, &r, NULL),
                      PAL_OK);
     return r.loss[r.points - 1];
 }

@@ -185,6 +185,7 @@ static void circuit_breakers_need_a_push(void **state)
     pal_method_t toy = {.summary = "",
                         .params = no_params,
                         .begin = breaker_begin,
+                        .frozen = 1,
                         .step = breaker_step};
     fixture_t *f = *state;
     float *weights = malloc(weight_bytes(f));
@@ -358,9 +359,10 @@ static void rounding_is_an_attack(void **state)
                               .edit = round_and_prune,
                               .step = pal_attack_nll};
     fixture_t *f = *state;
-    pal_attack_spec_t spec = {.attack = &toy, .id = "toy"};
+    float *right = malloc(weight_bytes(f)), *given = malloc(weight_bytes(f));
+    const pal_attack_t attack = show(&toy, given);
+    pal_attack_spec_t spec = {.attack = &attack, .id = "toy"};
     pal_trial_result_t result = {.bits = f->bits, .bits_before = f->bits + 32};
-    float *right = malloc(weight_bytes(f));
     pal_error_t err;
 
     pal_param_defaults(pal_attack_params, &spec.common);
@@ -368,16 +370,17 @@ static void rounding_is_an_attack(void **state)
     set(pal_attack_params, &spec.common, "lr", "0");
     set(pal_attack_params, &spec.common, "evaluations", "1");
     assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec, f->base_key,
-                                     f->start, &result, &err),
+                                     f->start, f->work, &result, &err),
                      PAL_OK);
     memcpy(right, f->start, weight_bytes(f));
     assert_int_equal(pal_quantize(f->layout, NULL, 4, right, &err), PAL_OK);
     assert_int_equal(pal_prune(f->layout, NULL, 0.1, right, &err), PAL_OK);
     for (int64_t i = 0; i < f->layout->count; i++)
-        assert_true(right[i] == f->lab->work[i]); /* what was scored */
+        assert_true(right[i] == given[i]); /* and nothing trained on it */
     assert_memory_not_equal(right, f->start, weight_bytes(f));
     assert_int_equal(result.points, 2);
     free(right);
+    free(given);
 }
 
 int main(void)

@@ -30,6 +30,29 @@ static inline pal_unlearn_spec_t toy_spec(const pal_method_t *toy, const char *l
     return spec;
 }
 
+/* An attack that shows what it was given to its last step. */
+static const pal_attack_t *shown;
+static float *seen; /* the model's weights */
+
+static inline int show_step(void *state, pal_attacking_t *run, int64_t i,
+                            const float *weights, const uint8_t *train, float *grad,
+                            double *loss, pal_error_t *err)
+{
+    memcpy(seen, run->own ? run->start : weights,
+           (size_t)run->layout->count * sizeof *seen);
+    return shown->step(state, run, i, weights, train, grad, loss, err);
+}
+
+static inline pal_attack_t show(const pal_attack_t *attack, float *weights)
+{
+    pal_attack_t copy = *attack;
+
+    shown = attack;
+    seen = weights;
+    copy.step = show_step;
+    return copy;
+}
+
 /* The same random streams whatever the spec. */
 static inline pal_model_result_t run_toy(fixture_t *f, const pal_unlearn_spec_t *spec,
                                          float *weights)
