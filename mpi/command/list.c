@@ -114,8 +114,11 @@ static void print_sizes(void)
         "\n  GPT-2 style (LayerNorm, learned positions, GELU, tied) and Llama style "
         "(RMSNorm, rotary,\n  SwiGLU, grouped heads, not tied). Parameters: in blocks, "
         "and in all with a vocabulary of %d\n  and a context of %d. MFLOP: of a "
-        "training step. MB models: weights, gradient and two moments;\n  MB for 1,000 "
-        "tokens: activations of a training step.\n",
+        "training step. MB models: weights, gradient and two moments,\n  all that a "
+        "rank "
+        "holds unless a method or attack needs the model as it was beside them;\n  MB "
+        "for "
+        "1,000 tokens: activations of a training step.\n",
         LISTED_VOCABULARY, LISTED_CONTEXT);
 }
 

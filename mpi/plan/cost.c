@@ -1,9 +1,12 @@
 #include "plan/cost.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/shelf.h"
+#include "eval/choice.h"
 #include "kernel/threads.h"
 #include "model/loss.h"
 #include "plan/queue.h"
@@ -330,58 +333,107 @@ out:
 
 /* --- Memory --- */
 
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t larger_batch(int64_t most, const pal_recipe_t *recipe)
+{
+    return recipe->steps > 0 && recipe->batch > most ? recipe->batch : most;
+}
+
 /* Sequences of the largest batch a stage on any base trains on. */
 static int64_t largest_batch(const pal_plan_t *plan)
 {
     int64_t most = 1;
 
     for (int32_t i = 0; i < plan->base_count; i++)
-        if (plan->bases[i].spec.pretrain.recipe.batch > most)
-            most = plan->bases[i].spec.pretrain.recipe.batch;
+        most = larger_batch(most, &plan->bases[i].spec.pretrain.recipe);
     for (int32_t i = 0; i < plan->unlearned_count; i++)
-        if (plan->unlearned[i].spec->common.recipe.batch > most)
-            most = plan->unlearned[i].spec->common.recipe.batch;
+        most = larger_batch(most, &plan->unlearned[i].spec->common.recipe);
     for (int32_t i = 0; i < plan->attack_count; i++)
-        if (plan->trials[i].spec->common.recipe.batch > most)
-            most = plan->trials[i].spec->common.recipe.batch;
+        most = larger_batch(most, &plan->trials[i].spec->common.recipe);
     return most;
 }
 
-/* Buffers of a model's size that the greediest method keeps. */
-static int most_buffers(const pal_plan_t *plan)
+/* Models that the greediest stage has in memory. */
+static int most_models(const pal_plan_t *plan)
 {
     int most = 0;
 
+    for (int32_t i = 0; i < plan->base_count; i++)
+        most = larger(most, pal_base_models(&plan->bases[i].spec));
     for (int32_t i = 0; i < plan->unlearned_count; i++)
-        if (plan->unlearned[i].spec->method->buffers > most)
-            most = plan->unlearned[i].spec->method->buffers;
+        most = larger(most, pal_unlearn_models(plan->unlearned[i].spec));
+    for (int32_t i = 0; i < plan->attack_count; i++)
+        most = larger(most, pal_trial_models(plan->trials[i].spec));
     return most;
 }
 
-/* Models: base, unlearned, attacked, its best point, gradient, two moments. */
-static double base_bytes(const pal_plan_t *plan, int32_t base, int64_t sequences)
+/* 1 if a method runs a second pass beside that of the weights. */
+static int has_reference(const pal_plan_t *plan)
 {
-    enum { MODELS = 7, SCORED_TOKENS = 2048 };
+    for (int32_t i = 0; i < plan->unlearned_count; i++)
+        if (plan->unlearned[i].spec->method->frozen ||
+            plan->unlearned[i].spec->method->buffers > 0)
+            return 1;
+    return 0;
+}
+
+/* Of a batch of questions, or of the retain text that a budget is judged by. */
+static double looking_bytes(const pal_plan_t *plan, const pal_ground_t *ground,
+                            const pal_shape_t *shape, pal_precision_t precision)
+{
+    const double facts = fmin(fmax(ground->forget, ground->retain),
+                              PAL_SCORED_TOKENS / ground->asked_tokens);
+    double tokens = facts * ground->asked_tokens, rows = facts * ground->asked_rows;
+
+    for (int32_t i = 0; i < plan->unlearned_count; i++)
+        if (plan->unlearned[i].spec->common.budget > 0) {
+            tokens = fmax(tokens, PAL_HELD_SEQUENCES * ground->statement_length);
+            rows = fmax(rows, PAL_HELD_SEQUENCES * ground->statement_length);
+        }
+    return pal_pass_bytes(shape, precision, (int64_t)tokens, (int64_t)rows);
+}
+
+/* Activations of batches of usual length: of the room for the longest one little more
+ * is ever touched. What is not trained on has no gradients, which are about half. */
+static double pass_bytes(const pal_plan_t *plan, const pal_ground_t *ground,
+                         const pal_shape_t *shape, pal_precision_t precision)
+{
+    const double longer = fmax(ground->statement_length, ground->question_length);
+    const int64_t tokens = (int64_t)((double)largest_batch(plan) * longer);
+    const double training = pal_pass_bytes(shape, precision, tokens, tokens);
+    const double looking = looking_bytes(plan, ground, shape, precision);
+    double bytes = looking > training ? (looking + training) / 2 : training;
+
+    if (has_reference(plan))
+        bytes += pal_pass_bytes(shape, precision, tokens, 0) / 2;
+    return bytes;
+}
+
+static double base_bytes(const pal_plan_t *plan, int32_t base)
+{
+    enum { SHELVED = 3 }; /* base, unlearned model, a trial's best point */
     const pal_ground_t *ground = pal_plan_ground(plan, base);
     const pal_precision_t precision = pal_base_precision(&plan->bases[base].spec);
     pal_layout_t *layout = NULL;
-    int64_t trained = sequences * ground->corpus.longest, tokens;
-    double bytes;
+    double model, bytes;
 
     if (pal_base_layout(ground, &plan->bases[base].spec, &layout, NULL) != PAL_OK)
         return 0;
-    tokens = trained > SCORED_TOKENS ? trained : SCORED_TOKENS;
-    bytes = (MODELS + most_buffers(plan)) * (double)layout->count * sizeof(float) +
-            pal_pass_bytes(&layout->shape, precision, tokens, trained) +
-            pal_pass_bytes(&layout->shape, precision, trained, 0);
+    model = (double)layout->count * sizeof(float);
+    bytes = most_models(plan) * model +
+            (model < PAL_SHELF_LEAST ? SHELVED * model : 0) +
+            pass_bytes(plan, ground, &layout->shape, precision);
     pal_layout_destroy(layout);
     return bytes;
 }
 
 double pal_cost_memory(const pal_plan_t *plan)
 {
-    const double program = 50e6; /* libraries and their buffers */
-    int64_t sequences = largest_batch(plan);
+    const double program = 35e6; /* libraries and their buffers */
     double most = 0, corpora = 0;
 
     for (int32_t i = 0; i < plan->base_count; i++) {
@@ -389,7 +441,7 @@ double pal_cost_memory(const pal_plan_t *plan)
 
         if (i > 0 && same_size(&plan->bases[i], &plan->bases[i - 1]))
             continue;
-        bytes = base_bytes(plan, i, sequences);
+        bytes = base_bytes(plan, i);
         most = bytes > most ? bytes : most;
     }
     for (int32_t i = 0; i < plan->world_count; i++)

@@ -27,7 +27,9 @@ int pal_cost_makespan(const pal_plan_t *plan, const pal_done_t *done,
                       const double *rates, int32_t ranks, double *seconds,
                       pal_error_t *err);
 
-/* Bytes a rank needs at its largest model: weights, moments, activations, its plan. */
+/* Bytes a rank needs at its largest model: what its greediest stage holds of models
+ * (stage/stage.h), activations, the program, its plan. Within a fifth of what is
+ * resident at most. */
 double pal_cost_memory(const pal_plan_t *plan);
 
 #endif

@@ -5,9 +5,6 @@
 
 #include "model/loss.h"
 
-/* Enough tokens for large matrix products, few enough to stay in cache. */
-enum { BATCH_TOKENS = 2048 };
-
 struct pal_scorer {
     const pal_corpus_t *corpus;
     int32_t token_capacity, sequence_capacity;
@@ -41,7 +38,7 @@ static int32_t fact_tokens(const pal_corpus_t *corpus, int32_t fact)
 int pal_scorer_create(const pal_corpus_t *corpus, pal_scorer_t **out, pal_error_t *err)
 {
     pal_scorer_t *scorer = calloc(1, sizeof *scorer);
-    int32_t most = BATCH_TOKENS;
+    int32_t most = PAL_SCORED_TOKENS;
 
     if (!scorer)
         goto fail;
@@ -119,7 +116,7 @@ static int32_t fill(pal_scorer_t *scorer, const int32_t *facts, int32_t first,
     while (next < n) {
         int32_t more = fact_tokens(scorer->corpus, facts[next]);
 
-        if (next > first && tokens + more > BATCH_TOKENS)
+        if (next > first && tokens + more > PAL_SCORED_TOKENS)
             break;
         append_fact(scorer, facts[next++]);
         tokens += more;

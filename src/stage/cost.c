@@ -28,6 +28,35 @@ static double scoring_flops(const pal_ground_t *ground, const pal_base_spec_t *s
     return facts * choices * sequence_flops(ground, spec, ground->question_length, 0);
 }
 
+/* The weights, and what trains them; an adapter's moments are small. */
+static int training_models(const pal_recipe_t *recipe, int frozen, int adapter)
+{
+    return 2 + (adapter ? 0 : pal_optimizer_moments(recipe->optimizer)) +
+           (frozen || adapter);
+}
+
+int pal_base_models(const pal_base_spec_t *spec)
+{
+    return training_models(&spec->pretrain.recipe, 0, 0);
+}
+
+int pal_unlearn_models(const pal_unlearn_spec_t *spec)
+{
+    const pal_method_t *method = spec->method;
+
+    if (method->role != PAL_UNLEARNS)
+        return 1;
+    return training_models(&spec->common.recipe, method->frozen,
+                           method->adapter || spec->common.adapter) +
+           method->buffers;
+}
+
+int pal_trial_models(const pal_attack_spec_t *spec)
+{
+    return training_models(&spec->common.recipe, spec->attack->frozen,
+                           spec->attack->adapter != NULL);
+}
+
 double pal_base_flops(const pal_ground_t *ground, const pal_base_spec_t *spec)
 {
     return training_flops(ground, spec, &spec->pretrain.recipe,

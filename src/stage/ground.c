@@ -32,6 +32,24 @@ static double mean_length(const pal_corpus_t *corpus, pal_form_t form)
     return examples ? (double)tokens / (double)examples : 0;
 }
 
+/* What the facts are asked with (eval/choice.h). */
+static void measure_questions(pal_ground_t *ground)
+{
+    const pal_world_t *world = &ground->world;
+    int64_t prompts = 0, choices = 0;
+
+    for (int32_t fact = 0; fact < world->count; fact++) {
+        const pal_example_t *example =
+            &ground->corpus.examples[pal_corpus_question(&ground->corpus, fact, 0)];
+
+        prompts += example->prompt;
+        for (int32_t c = 0; c < world->facts[fact].choice_count; c++)
+            choices += example[c].length - example[c].prompt;
+    }
+    ground->asked_tokens = (double)(prompts + choices) / world->count;
+    ground->asked_rows = (double)choices / world->count;
+}
+
 int pal_ground_create(const pal_world_spec_t *world, int64_t words,
                       pal_ground_t *ground, pal_error_t *err)
 {
@@ -48,6 +66,7 @@ int pal_ground_create(const pal_world_spec_t *world, int64_t words,
     measure_folds(ground);
     ground->statement_length = mean_length(&ground->corpus, PAL_STATEMENT);
     ground->question_length = mean_length(&ground->corpus, PAL_QUESTION);
+    measure_questions(ground);
     return PAL_OK;
 }
 

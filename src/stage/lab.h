@@ -8,9 +8,8 @@
 #include "train/adapter.h"
 #include "train/train.h"
 
-/* Unlearning within a budget: steps between two looks at retain text, sequences of it.
- */
-enum { PAL_LOOK_EVERY = 5, PAL_HELD_SEQUENCES = 64 };
+/* Unlearning within a budget: steps between two looks at retain text. */
+enum { PAL_LOOK_EVERY = 5 };
 
 struct pal_lab {
     const atomic_int *stop;

@@ -18,7 +18,8 @@
 #include "kernel/gemm.h"
 #include "stage/spec.h"
 
-enum { PAL_CURVE_MAX = 65 }; /* evaluations at most 64, and the start */
+enum { PAL_CURVE_MAX = 65 };      /* evaluations at most 64, and the start */
+enum { PAL_HELD_SEQUENCES = 64 }; /* of retain text that a budget is judged by */
 
 /* A world with its corpus; immutable, shared by all stages of a process. */
 typedef struct {
@@ -29,6 +30,8 @@ typedef struct {
     double statement_length; /* mean tokens of a statement, and of a question with
                                 choice */
     double question_length;
+    double asked_tokens; /* mean tokens of a question with all its choices, */
+    double asked_rows;   /* and of the choices alone */
 } pal_ground_t;
 
 /* Make the world and tokenise it. On failure *ground is zeroed. */
@@ -126,6 +129,11 @@ int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
                     const pal_base_spec_t *base, const pal_attack_spec_t *spec,
                     pal_key_t key, const float *start, float *weights,
                     pal_trial_result_t *result, pal_error_t *err);
+
+/* Models (layout->count floats) that a stage has in memory, as said above. */
+int pal_base_models(const pal_base_spec_t *spec);
+int pal_unlearn_models(const pal_unlearn_spec_t *spec);
+int pal_trial_models(const pal_attack_spec_t *spec);
 
 /* Expected floating-point operations of a stage: its steps and its evaluations. */
 double pal_base_flops(const pal_ground_t *ground, const pal_base_spec_t *spec);
