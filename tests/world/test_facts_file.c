@@ -371,18 +371,6 @@ static void damaged_files_do_no_harm(void **unused)
 
 /* --- pal_facts_check --- */
 
-typedef struct {
-    char text[4096];
-} heard_t;
-
-static void hear(void *ctx, int32_t line, const char *text)
-{
-    heard_t *heard = ctx;
-    size_t used = strlen(heard->text);
-
-    snprintf(heard->text + used, sizeof heard->text - used, "%d: %s\n", line, text);
-}
-
 static void warnings_name_their_lines(void **unused)
 {
     static const char *const expected[] = {

@@ -16,6 +16,19 @@
 
 #include "made_world.h"
 
+/* What a check says, a line each: "<line of the file>: <text>". */
+typedef struct {
+    char text[4096];
+} heard_t;
+
+static inline void hear(void *ctx, int32_t line, const char *text)
+{
+    heard_t *heard = ctx;
+    size_t used = strlen(heard->text);
+
+    snprintf(heard->text + used, sizeof heard->text - used, "%d: %s\n", line, text);
+}
+
 /* Group setup: work in a fresh folder; teardown: remove it and the files in it. */
 static inline int enter_folder(void **state)
 {
