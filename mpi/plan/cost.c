@@ -385,8 +385,9 @@ static int has_reference(const pal_plan_t *plan)
 static double looking_bytes(const pal_plan_t *plan, const pal_ground_t *ground,
                             const pal_shape_t *shape, pal_precision_t precision)
 {
+    const double choices = 1 / pal_world_chance(&ground->world);
     const double facts = fmin(fmax(ground->forget, ground->retain),
-                              PAL_SCORED_TOKENS / ground->asked_tokens);
+                              PAL_SCORED_TOKENS / (choices * ground->question_length));
     double tokens = facts * ground->asked_tokens, rows = facts * ground->asked_rows;
 
     for (int32_t i = 0; i < plan->unlearned_count; i++)

@@ -23,6 +23,7 @@ typedef struct {
     pal_gemm_t how;
     float *weights, *grad, *moment, *square; /* count each */
     float *mean, *rstd, *log_sum, *scratch;
+    int32_t *places; /* of a text */
 } operands_t;
 
 static void gemm_forward(void *ctx)
@@ -46,38 +47,31 @@ static void gemm_weights(void *ctx)
     pal_gemm_weights(&o->how, o->grad, o->z, o->x, o->tokens, o->in, o->out);
 }
 
+static pal_text_t text_of(const operands_t *o, int32_t b)
+{
+    return (pal_text_t){o->places, 0, pal_batch_text(o->batch, b, o->places)};
+}
+
 /* Of x as queries, keys and values, into y. */
 static void attention_forward(void *ctx)
 {
     const operands_t *o = ctx;
-    const int32_t c = o->shape->width, heads = o->shape->heads;
-    const int32_t row = pal_shape_qkv_size(o->shape);
 
-    for (int32_t b = 0; b < o->batch->sequences; b++) {
-        const size_t at = (size_t)o->batch->offsets[b];
-        const int32_t length = o->batch->offsets[b + 1] - o->batch->offsets[b];
-
-        pal_attention_forward(o->y + at * c, o->log_sum + at * heads, o->x + at * row,
-                              0, length, heads, o->shape->kv_heads, c / heads,
-                              o->scratch);
-    }
+    for (int32_t b = 0; b < o->batch->sequences; b++)
+        pal_attention_forward(o->y, o->log_sum, o->x, text_of(o, b),
+                              pal_shape_heads(o->shape), o->scratch);
 }
 
 /* Of what the forward pass left in y, into z. */
 static void attention_backward(void *ctx)
 {
     const operands_t *o = ctx;
-    const int32_t c = o->shape->width, heads = o->shape->heads;
-    const int32_t row = pal_shape_qkv_size(o->shape);
+    const pal_heads_t heads = pal_shape_heads(o->shape);
 
-    for (int32_t b = 0; b < o->batch->sequences; b++) {
-        const size_t at = (size_t)o->batch->offsets[b];
-        const int32_t length = o->batch->offsets[b + 1] - o->batch->offsets[b];
-
-        pal_attention_backward(o->z + at * row, o->y + at * c, o->y + at * c,
-                               o->log_sum + at * heads, o->x + at * row, length, heads,
-                               o->shape->kv_heads, c / heads, o->scratch);
-    }
+    for (int32_t b = 0; b < o->batch->sequences; b++)
+        for (int32_t group = 0; group < heads.kv_heads; group++)
+            pal_attention_backward(o->z, o->y, o->y, o->log_sum, o->x, group,
+                                   text_of(o, b), heads, o->scratch);
 }
 
 static void norm_forward(void *ctx)
@@ -283,7 +277,7 @@ static int allocate(operands_t *o, pal_error_t *err)
     const size_t scratch =
         pal_attention_scratch(o->shape->context, o->shape->width / o->shape->heads);
     const size_t packed = o->how.precision == PAL_BF16 ? room + count : 0;
-    const size_t floats = 3 * room + 4 * count + n * (2 + heads) + scratch + packed;
+    const size_t floats = 3 * room + 4 * count + n * (3 + heads) + scratch + packed;
 
     o->x = calloc(floats, sizeof(float));
     if (!o->x)
@@ -297,7 +291,8 @@ static int allocate(operands_t *o, pal_error_t *err)
     o->mean = o->square + count;
     o->rstd = o->mean + n;
     o->log_sum = o->rstd + n;
-    o->scratch = o->log_sum + n * heads;
+    o->places = (int32_t *)(o->log_sum + n * heads);
+    o->scratch = o->log_sum + n * (heads + 1);
     o->how.room = o->scratch + scratch;
     pal_bench_fill(o->x, 3 * room, 1e-2f);
     pal_bench_fill(o->weights, count, 2e-4f);

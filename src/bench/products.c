@@ -12,6 +12,7 @@ typedef struct {
     float *weights, *grad; /* as the layout says */
     float *x, *y, *dx;     /* of a layer; none feeds another, so nothing grows fast */
     float *log_sum, *scratch; /* of attention */
+    int32_t *places;          /* (S) of a text */
     pal_gemm_t how;
 } products_t;
 
@@ -43,19 +44,18 @@ static void multiply(void *ctx)
 static void attend(void *ctx)
 {
     const products_t *p = ctx;
-    const pal_shape_t *s = &p->layout->shape;
-    const int32_t heads = s->heads, groups = s->kv_heads, size = pal_shape_head_size(s);
-    const int32_t *offsets = p->batch->offsets, row = pal_shape_qkv_size(s);
+    const pal_heads_t heads = pal_shape_heads(&p->layout->shape);
 
-    for (int32_t i = 0; i < s->layers * p->batch->sequences; i++) {
-        const int32_t b = i % p->batch->sequences, length = offsets[b + 1] - offsets[b];
-        const size_t at = (size_t)offsets[b], out = at * s->width;
+    for (int32_t i = 0; i < p->layout->shape.layers * p->batch->sequences; i++) {
+        const int32_t b = i % p->batch->sequences;
+        const pal_text_t text = {.rows = p->places,
+                                 .from = pal_batch_start(p->batch, b),
+                                 .length = pal_batch_text(p->batch, b, p->places)};
 
-        pal_attention_forward(p->y + out, p->log_sum, p->x + at * row, 0, length, heads,
-                              groups, size, p->scratch);
-        pal_attention_backward(p->dx + at * row, p->y + out, p->y + out, p->log_sum,
-                               p->x + at * row, length, heads, groups, size,
-                               p->scratch);
+        pal_attention_forward(p->y, p->log_sum, p->x, text, heads, p->scratch);
+        for (int32_t group = 0; group < heads.kv_heads; group++)
+            pal_attention_backward(p->dx, p->y, p->y, p->log_sum, p->x, group, text,
+                                   heads, p->scratch);
     }
 }
 
@@ -94,12 +94,13 @@ static int allocate(products_t *p, pal_error_t *err)
     const pal_shape_t *s = &p->layout->shape;
     const size_t count = (size_t)p->layout->count;
     const size_t floats = (size_t)p->tokens * widest_layer(p);
-    const size_t sums = (size_t)s->context * (size_t)s->heads;
+    const size_t sums = (size_t)p->tokens * (size_t)s->heads;
     const size_t scratch = pal_attention_scratch(s->context, pal_shape_head_size(s));
 
+    p->places = calloc((size_t)s->context, sizeof *p->places);
     p->weights = calloc(2 * count, sizeof(float));
     p->x = calloc(3 * floats + sums + scratch + largest_room(p), sizeof(float));
-    if (!p->weights || !p->x)
+    if (!p->places || !p->weights || !p->x)
         return PAL_FAIL(err, PAL_ENOMEM, "matrix products of %zu weights", count);
     pal_bench_fill(p->weights, count, 2e-4f);
     pal_bench_fill(p->x, floats, 1e-2f);
@@ -113,12 +114,13 @@ static int allocate(products_t *p, pal_error_t *err)
 }
 
 int pal_products_time(const pal_workload_t *workload, const pal_batch_t *batch,
-                      double seconds, pal_products_t *products, pal_error_t *err)
+                      int32_t rows, double seconds, pal_products_t *products,
+                      pal_error_t *err)
 {
     products_t p = {.layout = workload->layout,
                     .batch = batch,
                     .tokens = pal_batch_tokens(batch),
-                    .rows = pal_batch_tokens(batch) - batch->sequences,
+                    .rows = rows,
                     .how = {.precision = workload->precision}};
     int rc = allocate(&p, err);
 
@@ -126,6 +128,7 @@ int pal_products_time(const pal_workload_t *workload, const pal_batch_t *batch,
         products->layers = pal_timing_take(multiply, &p, seconds);
         products->attention = pal_timing_take(attend, &p, seconds);
     }
+    free(p.places);
     free(p.weights);
     free(p.x);
     return rc;

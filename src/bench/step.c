@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/loss.h"
+#include "model/share.h"
 #include "train/train.h"
 
 enum { LEAST_ROUNDS = 3, MOST_ROUNDS = 200, OURS = PAL_PEER_PRECISIONS, SAMPLES };
@@ -14,10 +15,12 @@ const char *const pal_peer_precisions[PAL_PEER_PRECISIONS] = {"fp32", "bf16"};
 typedef struct {
     const pal_workload_t *workload;
     pal_pass_t *pass;
-    pal_peer_t *peer; /* NULL: none */
-    double seconds;   /* of all rounds */
-    double begin;     /* of everything timed */
-    int64_t steps;    /* done; the first does not count */
+    pal_share_t *share;
+    pal_peer_t *peer;         /* NULL: none */
+    double seconds;           /* of all rounds */
+    double begin;             /* of everything timed */
+    int64_t steps;            /* done; the first does not count */
+    double flops, all_tokens; /* of all steps */
 
     double start;  /* of the round */
     double tokens; /* of the round so far */
@@ -33,14 +36,17 @@ static int step(void *ctx, int64_t i, const float *weights, float *grad, double 
                 pal_error_t *err)
 {
     run_t *run = ctx;
-    const pal_batch_t *batch = pal_workload_batch(run->workload, i);
+    const pal_batch_t *texts = pal_workload_batch(run->workload, i);
+    const pal_batch_t *batch = pal_share_batch(run->share, texts);
     int rc = pal_forward(run->pass, weights, batch, PAL_ALL_LAYERS, err);
 
     if (rc != PAL_OK)
         return rc;
     *loss = pal_loss_nll(run->pass, 1);
     pal_backward(run->pass, weights, NULL, grad);
-    run->tokens += pal_batch_tokens(batch);
+    run->tokens += pal_batch_tokens(texts);
+    run->all_tokens += pal_batch_tokens(texts);
+    run->flops += pal_workload_flops(run->workload, batch, pal_pass_rows(run->pass));
     return PAL_OK;
 }
 
@@ -104,15 +110,8 @@ static int watch(void *ctx, int64_t done, const float *weights, double loss,
 static void note(run_t *run)
 {
     pal_step_result_t *result = run->result;
-    double flops = 0, tokens = 0;
 
-    for (int64_t i = 0; i < PAL_BENCH_BATCHES; i++) {
-        const pal_batch_t *batch = pal_workload_batch(run->workload, i);
-
-        flops += pal_workload_flops(run->workload, batch);
-        tokens += pal_batch_tokens(batch);
-    }
-    result->flops = flops / tokens;
+    result->flops = run->flops / run->all_tokens;
     result->token = pal_timing_of(run->samples[OURS], run->rounds);
     for (int p = 0; p < PAL_PEER_PRECISIONS && run->peer; p++) {
         result->peer_token[p] = pal_timing_of(run->samples[p], run->rounds);
@@ -146,13 +145,17 @@ static pal_timing_t per_token(pal_timing_t timing, double tokens)
                           timing.most / tokens, timing.repeats};
 }
 
-static int time_products(const pal_workload_t *workload, double seconds,
+static int time_products(run_t *run, const float *weights, double seconds,
                          pal_products_t *products, pal_error_t *err)
 {
-    const pal_batch_t *batch = pal_workload_batch(workload, 0);
-    const double tokens = pal_batch_tokens(batch);
-    int rc = pal_products_time(workload, batch, seconds, products, err);
+    const pal_batch_t *texts = pal_workload_batch(run->workload, 0);
+    const pal_batch_t *batch = pal_share_batch(run->share, texts);
+    const double tokens = pal_batch_tokens(texts);
+    int rc = pal_forward(run->pass, weights, batch, PAL_ALL_LAYERS, err);
 
+    if (rc == PAL_OK)
+        rc = pal_products_time(run->workload, batch, pal_pass_rows(run->pass), seconds,
+                               products, err);
     if (rc == PAL_OK)
         *products = (pal_products_t){per_token(products->layers, tokens),
                                      per_token(products->attention, tokens)};
@@ -182,11 +185,14 @@ int pal_step_time(const pal_workload_t *workload, const char *script, int32_t th
         rc = pal_pass_reserve(run->pass, workload->most_tokens, PAL_BENCH_SENTENCES,
                               workload->most_tokens, err);
     if (rc == PAL_OK)
+        rc = pal_share_create(workload->most_tokens, PAL_BENCH_SENTENCES, &run->share,
+                              err);
+    if (rc == PAL_OK)
         rc = pal_trainer_create(layout, &trainer, err);
     if (rc == PAL_OK && script)
         rc = pal_peer_start(script, workload, weights, threads, &run->peer, err);
     if (rc == PAL_OK)
-        rc = time_products(workload, seconds / 4, &result->products, err);
+        rc = time_products(run, weights, seconds / 4, &result->products, err);
     if (rc == PAL_OK)
         rc = train(run, trainer, weights, err);
     if (rc == PAL_OK)
@@ -195,6 +201,7 @@ out:
     if (run) {
         pal_peer_stop(run->peer);
         pal_pass_destroy(run->pass);
+        pal_share_destroy(run->share);
     }
     pal_trainer_destroy(trainer);
     free(run);

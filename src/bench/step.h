@@ -16,7 +16,7 @@ extern const char *const pal_peer_precisions[PAL_PEER_PRECISIONS];
 typedef struct {
     pal_timing_t token;      /* seconds */
     pal_products_t products; /* alone */
-    double flops;            /* of a token, mean over the batches */
+    double flops;            /* done for a token, mean over the steps */
     double loss;             /* of the first step, on the initial weights */
     pal_timing_t peer_token[PAL_PEER_PRECISIONS]; /* repeats 0: no peer */
     pal_timing_t ratio[PAL_PEER_PRECISIONS];      /* peer's seconds / ours */

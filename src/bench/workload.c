@@ -161,24 +161,20 @@ const pal_batch_t *pal_workload_batch(const pal_workload_t *workload, int64_t i)
     return &workload->batches[i % PAL_BENCH_BATCHES];
 }
 
-int32_t pal_batch_tokens(const pal_batch_t *batch)
-{
-    return batch->offsets[batch->sequences];
-}
-
-double pal_workload_flops(const pal_workload_t *workload, const pal_batch_t *batch)
+double pal_workload_flops(const pal_workload_t *workload, const pal_batch_t *batch,
+                          int32_t rows)
 {
     const pal_shape_t *shape = &workload->layout->shape;
-    double flops = 0;
+    double flops = rows * (pal_shape_flops(shape, 1, 1) - pal_shape_flops(shape, 1, 0));
 
     for (int32_t b = 0; b < batch->sequences; b++) {
-        const double length = batch->offsets[b + 1] - batch->offsets[b];
-        const double blocks = pal_shape_flops(shape, length, 0);
-        const double all = pal_shape_flops(shape, length, 1);
+        const double start = pal_batch_start(batch, b);
+        const double length = start + batch->offsets[b + 1] - batch->offsets[b];
 
-        flops += 3 * (length * blocks + (length - 1) * (all - blocks));
+        flops += length * pal_shape_flops(shape, length, 0) -
+                 start * pal_shape_flops(shape, start, 0);
     }
-    return flops;
+    return 3 * flops;
 }
 
 void pal_bench_fill(float *x, size_t n, float size)

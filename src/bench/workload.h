@@ -38,12 +38,13 @@ int pal_workload_create(const pal_ground_t *ground, const char *preset,
                         pal_error_t *err);
 void pal_workload_free(pal_workload_t *workload);
 
-/* Real tokens of batch i, modulo their number. */
+/* Batch i, modulo their number. */
 const pal_batch_t *pal_workload_batch(const pal_workload_t *workload, int64_t i);
-int32_t pal_batch_tokens(const pal_batch_t *batch);
 
-/* Floating-point operations of a training step on that batch. */
-double pal_workload_flops(const pal_workload_t *workload, const pal_batch_t *batch);
+/* Floating-point operations of a training step on that batch, `rows` of it with
+ * logits. */
+double pal_workload_flops(const pal_workload_t *workload, const pal_batch_t *batch,
+                          int32_t rows);
 
 /* x[0..n) = numbers of either sign up to 100 size, for operands of a product. */
 void pal_bench_fill(float *x, size_t n, float size);

@@ -4,14 +4,17 @@
 #include <stdlib.h>
 
 #include "model/loss.h"
+#include "model/share.h"
 
 struct pal_scorer {
     const pal_corpus_t *corpus;
-    int32_t token_capacity, sequence_capacity;
-    int32_t *tokens, *offsets, *stems;
+    int32_t *tokens, *offsets; /* a text for each choice of each fact of a batch */
     float *weights;
-    double *nll;       /* one per sequence */
-    pal_batch_t batch; /* what is filled so far */
+    pal_batch_t batch;
+    pal_share_t *share;
+    double *l;       /* NLL of each token of what is shared */
+    int32_t *places; /* of a text among them */
+    double *nll;     /* (texts) of the choice */
 };
 
 static int32_t choices_of(const pal_corpus_t *corpus, int32_t fact)
@@ -25,13 +28,12 @@ static const pal_example_t *question(const pal_corpus_t *corpus, int32_t fact,
     return &corpus->examples[pal_corpus_question(corpus, fact, c)];
 }
 
-/* Tokens of a fact: the question once, and all choices. */
 static int32_t fact_tokens(const pal_corpus_t *corpus, int32_t fact)
 {
-    int32_t tokens = question(corpus, fact, 0)->prompt;
+    int32_t tokens = 0;
 
     for (int32_t c = 0; c < choices_of(corpus, fact); c++)
-        tokens += question(corpus, fact, c)->length - question(corpus, fact, c)->prompt;
+        tokens += question(corpus, fact, c)->length;
     return tokens;
 }
 
@@ -39,27 +41,31 @@ int pal_scorer_create(const pal_corpus_t *corpus, pal_scorer_t **out, pal_error_
 {
     pal_scorer_t *scorer = calloc(1, sizeof *scorer);
     int32_t most = PAL_SCORED_TOKENS;
+    int rc;
 
     if (!scorer)
-        goto fail;
+        return PAL_FAIL(err, PAL_ENOMEM, "no memory for a scorer");
     for (int32_t fact = 0; fact < corpus->world->count; fact++)
         if (fact_tokens(corpus, fact) > most)
             most = fact_tokens(corpus, fact);
     scorer->corpus = corpus;
-    scorer->token_capacity = scorer->sequence_capacity = most;
     scorer->tokens = malloc((size_t)most * sizeof *scorer->tokens);
     scorer->offsets = malloc(((size_t)most + 1) * sizeof *scorer->offsets);
-    scorer->stems = malloc((size_t)most * sizeof *scorer->stems);
     scorer->weights = malloc((size_t)most * sizeof *scorer->weights);
+    scorer->l = malloc((size_t)most * sizeof *scorer->l);
+    scorer->places = malloc((size_t)corpus->longest * sizeof *scorer->places);
     scorer->nll = malloc((size_t)most * sizeof *scorer->nll);
-    if (!scorer->tokens || !scorer->offsets || !scorer->stems || !scorer->weights ||
-        !scorer->nll)
-        goto fail;
+    if (!scorer->tokens || !scorer->offsets || !scorer->weights || !scorer->l ||
+        !scorer->places || !scorer->nll)
+        rc = PAL_FAIL(err, PAL_ENOMEM, "scoring batch of %d tokens", most);
+    else
+        rc = pal_share_create(most, most, &scorer->share, err);
+    if (rc != PAL_OK) {
+        pal_scorer_destroy(scorer);
+        return rc;
+    }
     *out = scorer;
     return PAL_OK;
-fail:
-    pal_scorer_destroy(scorer);
-    return PAL_FAIL(err, PAL_ENOMEM, "scoring batch of %d tokens", most);
 }
 
 void pal_scorer_destroy(pal_scorer_t *scorer)
@@ -68,37 +74,28 @@ void pal_scorer_destroy(pal_scorer_t *scorer)
         return;
     free(scorer->tokens);
     free(scorer->offsets);
-    free(scorer->stems);
     free(scorer->weights);
+    free(scorer->l);
+    free(scorer->places);
     free(scorer->nll);
+    pal_share_destroy(scorer->share);
     free(scorer);
 }
 
-/* One more sequence: tokens [from, to) of an example, all of one weight. */
-static void append(pal_scorer_t *scorer, const pal_example_t *example, int32_t from,
-                   int32_t to, int32_t stem, float weight)
-{
-    int32_t b = scorer->batch.sequences++, at = scorer->offsets[b];
-
-    for (int32_t t = from; t < to; t++, at++) {
-        scorer->tokens[at] = scorer->corpus->tokens[example->start + t];
-        scorer->weights[at] = weight;
-    }
-    scorer->stems[b] = stem;
-    scorer->offsets[b + 1] = at;
-}
-
-/* The question once, then each choice as a branch of it; only the choices count. */
+/* The question with each of its choices; only these count. */
 static void append_fact(pal_scorer_t *scorer, int32_t fact)
 {
-    const pal_example_t *first = question(scorer->corpus, fact, 0);
-    int32_t stem = scorer->batch.sequences;
+    const pal_corpus_t *corpus = scorer->corpus;
 
-    append(scorer, first, 0, first->prompt, -1, 0);
-    for (int32_t c = 0; c < choices_of(scorer->corpus, fact); c++) {
-        const pal_example_t *example = question(scorer->corpus, fact, c);
+    for (int32_t c = 0; c < choices_of(corpus, fact); c++) {
+        const pal_example_t *example = question(corpus, fact, c);
+        const int32_t b = scorer->batch.sequences++, at = scorer->offsets[b];
 
-        append(scorer, example, example->prompt, example->length, stem, 1);
+        for (int32_t t = 0; t < example->length; t++) {
+            scorer->tokens[at + t] = corpus->tokens[example->start + t];
+            scorer->weights[at + t] = t >= example->prompt;
+        }
+        scorer->offsets[b + 1] = at + example->length;
     }
 }
 
@@ -110,18 +107,30 @@ static int32_t fill(pal_scorer_t *scorer, const int32_t *facts, int32_t first,
 
     scorer->batch = (pal_batch_t){.offsets = scorer->offsets,
                                   .tokens = scorer->tokens,
-                                  .stems = scorer->stems,
                                   .weights = scorer->weights};
     scorer->offsets[0] = 0;
-    while (next < n) {
-        int32_t more = fact_tokens(scorer->corpus, facts[next]);
-
-        if (next > first && tokens + more > PAL_SCORED_TOKENS)
-            break;
-        append_fact(scorer, facts[next++]);
-        tokens += more;
-    }
+    do {
+        append_fact(scorer, facts[next]);
+        tokens += fact_tokens(scorer->corpus, facts[next++]);
+    } while (next < n &&
+             tokens + fact_tokens(scorer->corpus, facts[next]) <= PAL_SCORED_TOKENS);
     return next;
+}
+
+/* scorer->nll of the texts that have just been through the pass. */
+static void sum_choices(pal_scorer_t *scorer, pal_pass_t *pass)
+{
+    pal_loss_nll_tokens(pass, scorer->l);
+    for (int32_t b = 0; b < scorer->batch.sequences; b++) {
+        const int32_t start = scorer->offsets[b];
+        const int32_t length = scorer->offsets[b + 1] - start;
+
+        pal_share_text(scorer->share, b, scorer->places);
+        scorer->nll[b] = 0.0;
+        for (int32_t t = 0; t < length; t++)
+            if (scorer->weights[start + t] > 0.0f)
+                scorer->nll[b] += scorer->l[scorer->places[t]];
+    }
 }
 
 static int is_right(const double *nll, int32_t choices, int32_t answer)
@@ -144,18 +153,19 @@ int pal_scorer_run(pal_scorer_t *scorer, pal_pass_t *pass, const float *weights,
         int rc;
 
         until = fill(scorer, facts, first, n);
-        rc = pal_forward(pass, weights, &scorer->batch, PAL_ALL_LAYERS, err);
+        rc = pal_forward(pass, weights, pal_share_batch(scorer->share, &scorer->batch),
+                         PAL_ALL_LAYERS, err);
         if (rc != PAL_OK)
             return rc;
-        pal_loss_nll_sequences(pass, scorer->nll, NULL);
+        sum_choices(scorer, pass);
         for (int32_t i = first; i < until; i++) {
             const pal_fact_t *fact = &world->facts[facts[i]];
-            int yes = is_right(nll + 1, fact->choice_count, fact->answer);
+            int yes = is_right(nll, fact->choice_count, fact->answer);
 
             if (right)
                 right[i] = (uint8_t)yes;
             count += yes;
-            nll += 1 + fact->choice_count;
+            nll += fact->choice_count;
         }
     }
     *accuracy = n ? (double)count / n : NAN;

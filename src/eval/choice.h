@@ -9,9 +9,10 @@
 #include "model/pass.h"
 #include "world/corpus.h"
 
-/* Tokens of a batch for scoring: enough for large matrix products, few enough to stay
- * in cache. Only a fact that is longer makes a longer one. */
-enum { PAL_SCORED_TOKENS = 2048 };
+/* Tokens of a batch for scoring, each choice with its question: what is left of them
+ * when what they begin with is shared makes large matrix products and yet stays in
+ * cache. Only a fact that is longer makes a longer one. */
+enum { PAL_SCORED_TOKENS = 4096 };
 
 /* Batches for scoring, built once per corpus and reused. */
 typedef struct pal_scorer pal_scorer_t;

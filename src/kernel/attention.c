@@ -33,28 +33,35 @@ size_t pal_attention_scratch(int32_t length, int32_t head_size)
     return 9 * rows * size + (2 * PAL_TILE + 2) * rows;
 }
 
-/* Where the parts of a head lie in a row of qkv (`row` floats) and of out (`width`). */
+/* Where the parts of a head lie in a row of qkv (`row` floats) and of out (`width`),
+ * and how large it is when packed. */
 typedef struct {
-    int32_t length, heads, size;
+    const int32_t *at; /* (length) the rows of the text */
+    int32_t from, length, heads, size;
     size_t row, width;
-    size_t key, value;   /* of the group */
-    size_t rows, padded; /* of a packed head */
+    size_t key, value; /* of the group */
+    size_t rows;       /* that the keys take */
+    size_t queries;    /* rows that the queries take */
+    size_t padded;     /* columns */
 } place_t;
 
-PAL_INLINE place_t find_group(int32_t group, int32_t length, int32_t heads,
-                              int32_t kv_heads, int32_t size)
+PAL_INLINE place_t find_group(int32_t group, pal_text_t text, pal_heads_t heads)
 {
-    const size_t key = ((size_t)heads + (size_t)group) * (size_t)size;
+    const size_t size = (size_t)heads.size, groups = (size_t)heads.kv_heads;
+    const size_t key = ((size_t)heads.heads + (size_t)group) * size;
 
-    return (place_t){.length = length,
-                     .heads = heads,
-                     .size = size,
-                     .row = ((size_t)heads + 2 * (size_t)kv_heads) * (size_t)size,
-                     .width = (size_t)heads * (size_t)size,
+    return (place_t){.at = text.rows,
+                     .from = text.from,
+                     .length = text.length,
+                     .heads = heads.heads,
+                     .size = heads.size,
+                     .row = ((size_t)heads.heads + 2 * groups) * size,
+                     .width = (size_t)heads.heads * size,
                      .key = key,
-                     .value = key + (size_t)kv_heads * (size_t)size,
-                     .rows = packed_rows(length),
-                     .padded = whole_lanes(size)};
+                     .value = key + groups * size,
+                     .rows = packed_rows(text.length),
+                     .queries = packed_rows(text.length - text.from),
+                     .padded = whole_lanes(heads.size)};
 }
 
 /* to[0..n) = factor from[0..n). */
@@ -71,25 +78,40 @@ PAL_INLINE void copy_row(float *restrict to, const float *restrict from, float f
         to[d] = factor * from[d];
 }
 
-/* to (rows, padded) = factor times the `length` rows of a head, zero beyond them. */
+/* to (rows, padded) = factor times the rows at[0 .. used) of a head, zero beyond them.
+ */
 PAL_INLINE void pack(float *restrict to, size_t rows, const float *restrict from,
-                     size_t stride, float factor, int32_t length, const place_t *p)
+                     size_t stride, const int32_t *at, size_t used, float factor,
+                     const place_t *p)
 {
-    const size_t size = (size_t)p->size, used = (size_t)length;
+    const size_t size = (size_t)p->size;
 
     if (p->padded > size)
         memset(to, 0, used * p->padded * sizeof *to);
     for (size_t t = 0; t < used; t++)
-        copy_row(to + t * p->padded, from + t * stride, factor, size);
+        copy_row(to + t * p->padded, from + (size_t)at[t] * stride, factor, size);
     if (rows > used)
         memset(to + used * p->padded, 0, (rows - used) * p->padded * sizeof *to);
 }
 
-PAL_INLINE void unpack(float *restrict to, size_t stride, const float *restrict from,
+/* The rows of the text from `first` on, back into rows of dqkv. */
+PAL_INLINE void unpack(float *restrict to, const float *restrict from, int32_t first,
                        float factor, const place_t *p)
 {
-    for (size_t t = 0; t < (size_t)p->length; t++)
-        copy_row(to + t * stride, from + t * p->padded, factor, (size_t)p->size);
+    for (int32_t t = first; t < p->length; t++, from += p->padded)
+        copy_row(to + (size_t)p->at[t] * p->row, from, factor, (size_t)p->size);
+}
+
+/* As above for keys or values, but add to the rows before `from`: others have been
+ * there. */
+PAL_INLINE void unpack_keys(float *restrict to, const float *restrict from,
+                            const place_t *p)
+{
+    for (int32_t t = 0; t < p->from; t++)
+        for (int32_t d = 0; d < p->size; d++)
+            to[(size_t)p->at[t] * p->row + (size_t)d] +=
+                from[(size_t)t * p->padded + (size_t)d];
+    unpack(to, from + (size_t)p->from * p->padded, p->from, 1.0f, p);
 }
 
 /* to = the transpose of PAL_LANES x PAL_LANES floats. Their 8-bit index is row and
@@ -117,13 +139,12 @@ PAL_INLINE void transpose_block(float *restrict to, size_t to_stride,
 }
 
 /* to (padded, rows) = the transpose of a packed head. */
-PAL_INLINE void transpose(float *restrict to, const float *restrict from,
-                          const place_t *p)
+PAL_INLINE void transpose(float *restrict to, const float *restrict from, size_t rows,
+                          size_t padded)
 {
-    for (size_t t = 0; t < p->rows; t += PAL_LANES)
-        for (size_t d = 0; d < p->padded; d += PAL_LANES)
-            transpose_block(to + d * p->rows + t, p->rows, from + t * p->padded + d,
-                            p->padded);
+    for (size_t t = 0; t < rows; t += PAL_LANES)
+        for (size_t d = 0; d < padded; d += PAL_LANES)
+            transpose_block(to + d * rows + t, rows, from + t * padded + d, padded);
 }
 
 /* --- Forward --- */
@@ -172,7 +193,7 @@ PAL_INLINE float exponentiate(float *restrict scores, size_t n, float largest)
     return pal_lanes_total(lane);
 }
 
-/* Rows i .. i + PAL_TILE - 1 of one head, those there are. */
+/* Tokens i .. i + PAL_TILE - 1 of one head, those there are. */
 PAL_INLINE void tile_forward(float *out, float *log_sum, const float *queries,
                              int32_t i, const float *keys_t, const float *values,
                              float *scratch, const place_t *p)
@@ -184,12 +205,12 @@ PAL_INLINE void tile_forward(float *out, float *log_sum, const float *queries,
     float largest[PAL_TILE], inverse[PAL_TILE];
     pal_tile_t tile;
 
-    pack(packed, PAL_TILE, queries, p->row, scale, rows, p);
+    pack(packed, PAL_TILE, queries, p->row, p->at + i, (size_t)rows, scale, p);
     score_tile(scores, largest, packed, i, n, keys_t, p);
     for (int32_t r = 0; r < rows; r++) {
         const float sum = exponentiate(scores + (size_t)r * p->rows, n, largest[r]);
 
-        log_sum[(size_t)r * p->heads] = largest[r] + logf(sum);
+        log_sum[(size_t)p->at[i + r] * (size_t)p->heads] = largest[r] + logf(sum);
         inverse[r] = 1.0f / sum;
     }
     for (size_t d = 0; d < p->padded; d += PAL_LANES) {
@@ -198,46 +219,42 @@ PAL_INLINE void tile_forward(float *out, float *log_sum, const float *queries,
         pal_tile_product(tile, scores, p->rows, values + d, p->padded,
                          (size_t)(i + rows));
         for (int32_t r = 0; r < rows; r++)
-            copy_row(out + (size_t)r * p->width + d, tile[r], inverse[r],
+            copy_row(out + (size_t)p->at[i + r] * p->width + d, tile[r], inverse[r],
                      left < PAL_LANES ? left : PAL_LANES);
     }
 }
 
 PAL_CLONES
 static void group_forward(float *out, float *log_sum, const float *qkv, int32_t group,
-                          int32_t from, int32_t length, int32_t heads, int32_t kv_heads,
-                          int32_t size, float *scratch)
+                          pal_text_t text, pal_heads_t heads, float *scratch)
 {
-    const place_t p = find_group(group, length, heads, kv_heads, size);
-    const int32_t share = heads / kv_heads;
+    const place_t p = find_group(group, text, heads);
+    const size_t length = (size_t)text.length;
+    const int32_t share = heads.heads / heads.kv_heads;
     float *keys_t = scratch, *values = keys_t + p.rows * p.padded;
     float *keys = values + p.rows * p.padded, *rest = keys + p.rows * p.padded;
 
-    pack(keys, p.rows, qkv + p.key, p.row, 1.0f, length, &p);
-    transpose(keys_t, keys, &p);
-    pack(values, p.rows, qkv + p.value, p.row, 1.0f, length, &p);
+    pack(keys, p.rows, qkv + p.key, p.row, p.at, length, 1.0f, &p);
+    transpose(keys_t, keys, p.rows, p.padded);
+    pack(values, p.rows, qkv + p.value, p.row, p.at, length, 1.0f, &p);
     for (int32_t h = group * share; h < (group + 1) * share; h++)
-        for (int32_t i = from; i < length; i += PAL_TILE)
-            tile_forward(out + (size_t)(i - from) * p.width + (size_t)h * size,
-                         log_sum + (size_t)(i - from) * heads + h,
-                         qkv + (size_t)i * p.row + (size_t)h * size, i, keys_t, values,
-                         rest, &p);
+        for (int32_t i = text.from; i < text.length; i += PAL_TILE)
+            tile_forward(out + (size_t)h * (size_t)p.size, log_sum + h,
+                         qkv + (size_t)h * (size_t)p.size, i, keys_t, values, rest, &p);
 }
 
-void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t from,
-                           int32_t length, int32_t heads, int32_t kv_heads,
-                           int32_t head_size, float *scratch)
+void pal_attention_forward(float *out, float *log_sum, const float *qkv,
+                           pal_text_t text, pal_heads_t heads, float *scratch)
 {
-    for (int32_t group = 0; group < kv_heads; group++)
-        group_forward(out, log_sum, qkv, group, from, length, heads, kv_heads,
-                      head_size, scratch);
+    for (int32_t group = 0; group < heads.kv_heads; group++)
+        group_forward(out, log_sum, qkv, group, text, heads, scratch);
 }
 
 /* --- Backward --- */
 
 /* The group's keys and values and their gradients so far; of one query head what the
  * products need; of one tile of keys the weights and the gradients of the scores,
- * (PAL_TILE, rows). */
+ * (PAL_TILE, queries). Query q is token from + q of the text. */
 typedef struct {
     float *keys, *values, *dkeys, *dvalues;
     float *queries, *queries_t, *douts, *douts_t, *dqueries;
@@ -264,9 +281,9 @@ PAL_INLINE group_t cut_group(float *scratch, const place_t *p)
                      .delta = rest + (2 * PAL_TILE + 1) * p->rows};
 }
 
-/* Weights of PAL_LANES queries from q for the keys of a tile from k, and
- * d(loss)/d(score) of them, in place of scores and d(loss)/d(weight); 0 where the key
- * comes later. */
+/* Weights of PAL_LANES queries from q for the keys of a tile, and d(loss)/d(score) of
+ * them, in place of scores and d(loss)/d(weight); 0 where the key, the first of them
+ * beside query k, comes later. */
 PAL_INLINE void weigh(pal_tile_t scores, pal_tile_t dscores, const float *log_sum,
                       const float *delta, int32_t q, int32_t k)
 {
@@ -322,31 +339,34 @@ PAL_INLINE void spread(float *restrict y, size_t stride, const float *restrict a
  */
 PAL_INLINE void tile_backward(const group_t *g, int32_t k, const place_t *p)
 {
-    const size_t first = (size_t)(k / PAL_LANES * PAL_LANES);
-    const size_t n = whole_lanes(p->length), left = (size_t)p->length - first;
+    const int32_t beside = k - p->from, own = p->length - p->from;
+    const size_t first = beside > 0 ? (size_t)(beside / PAL_LANES * PAL_LANES) : 0;
+    const size_t n = whole_lanes(own), left = (size_t)own - first;
     const size_t row = (size_t)k * p->padded, size = (size_t)p->size;
     pal_tile_t scores, dscores, tile;
 
     for (size_t q = first; q < n; q += PAL_LANES) {
-        pal_tile_product(scores, g->keys + row, p->padded, g->queries_t + q, p->rows,
+        pal_tile_product(scores, g->keys + row, p->padded, g->queries_t + q, p->queries,
                          size);
-        pal_tile_product(dscores, g->values + row, p->padded, g->douts_t + q, p->rows,
-                         size);
-        weigh(scores, dscores, g->log_sum, g->delta, (int32_t)q, k);
+        pal_tile_product(dscores, g->values + row, p->padded, g->douts_t + q,
+                         p->queries, size);
+        weigh(scores, dscores, g->log_sum, g->delta, (int32_t)q, beside);
         for (int r = 0; r < PAL_TILE; r++) {
-            memcpy(g->weights + (size_t)r * p->rows + q, scores[r], sizeof scores[r]);
-            memcpy(g->dscores + (size_t)r * p->rows + q, dscores[r], sizeof dscores[r]);
+            const size_t at = (size_t)r * p->queries + q;
+
+            memcpy(g->weights + at, scores[r], sizeof scores[r]);
+            memcpy(g->dscores + at, dscores[r], sizeof dscores[r]);
         }
     }
     for (size_t d = 0; d < p->padded; d += PAL_LANES) {
-        pal_tile_product(tile, g->weights + first, p->rows,
+        pal_tile_product(tile, g->weights + first, p->queries,
                          g->douts + first * p->padded + d, p->padded, left);
         add_tile(g->dvalues + row + d, p->padded, tile);
-        pal_tile_product(tile, g->dscores + first, p->rows,
+        pal_tile_product(tile, g->dscores + first, p->queries,
                          g->queries + first * p->padded + d, p->padded, left);
         add_tile(g->dkeys + row + d, p->padded, tile);
         spread(g->dqueries + first * p->padded + d, p->padded, g->dscores + first,
-               p->rows, g->keys + row + d, left);
+               p->queries, g->keys + row + d, left);
     }
 }
 
@@ -356,55 +376,47 @@ PAL_INLINE void head_backward(float *dqueries, const float *dout, const float *o
                               const group_t *g, const place_t *p)
 {
     const float scale = 1.0f / sqrtf((float)p->size);
+    const int32_t *at = p->at + p->from;
+    const size_t own = (size_t)(p->length - p->from);
 
-    pack(g->queries, p->rows, queries, p->row, scale, p->length, p);
-    transpose(g->queries_t, g->queries, p);
-    pack(g->douts, p->rows, dout, p->width, 1.0f, p->length, p);
-    transpose(g->douts_t, g->douts, p);
-    memset(g->log_sum, 0, 2 * p->rows * sizeof *g->log_sum); /* and delta */
-    for (int32_t i = 0; i < p->length; i++) {
-        g->log_sum[i] = log_sum[(size_t)i * p->heads];
-        g->delta[i] = pal_lanes_dot(g->douts + (size_t)i * p->padded,
-                                    out + (size_t)i * p->width, p->size);
+    pack(g->queries, p->queries, queries, p->row, at, own, scale, p);
+    transpose(g->queries_t, g->queries, p->queries, p->padded);
+    pack(g->douts, p->queries, dout, p->width, at, own, 1.0f, p);
+    transpose(g->douts_t, g->douts, p->queries, p->padded);
+    memset(g->log_sum, 0, p->queries * sizeof *g->log_sum);
+    memset(g->delta, 0, p->queries * sizeof *g->delta);
+    for (size_t q = 0; q < own; q++) {
+        g->log_sum[q] = log_sum[(size_t)at[q] * (size_t)p->heads];
+        g->delta[q] = pal_lanes_dot(g->douts + q * p->padded,
+                                    out + (size_t)at[q] * p->width, p->size);
     }
-    memset(g->dqueries, 0, p->rows * p->padded * sizeof *g->dqueries);
+    memset(g->dqueries, 0, p->queries * p->padded * sizeof *g->dqueries);
     for (int32_t k = 0; k < p->length; k += PAL_TILE)
         tile_backward(g, k, p);
-    unpack(dqueries, p->row, g->dqueries, scale, p);
+    unpack(dqueries, g->dqueries, p->from, scale, p);
 }
 
 PAL_CLONES
-static void group_backward(float *dqkv, const float *dout, const float *out,
-                           const float *log_sum, const float *qkv, int32_t group,
-                           int32_t length, int32_t heads, int32_t kv_heads,
-                           int32_t size, float *scratch)
+void pal_attention_backward(float *dqkv, const float *dout, const float *out,
+                            const float *log_sum, const float *qkv, int32_t group,
+                            pal_text_t text, pal_heads_t heads, float *scratch)
 {
-    const place_t p = find_group(group, length, heads, kv_heads, size);
+    const place_t p = find_group(group, text, heads);
     const group_t g = cut_group(scratch, &p);
-    const size_t tiles = whole_tiles(length);
-    const int32_t share = heads / kv_heads;
+    const size_t tiles = whole_tiles(text.length), length = (size_t)text.length;
+    const int32_t share = heads.heads / heads.kv_heads;
 
-    pack(g.keys, tiles, qkv + p.key, p.row, 1.0f, length, &p);
-    pack(g.values, tiles, qkv + p.value, p.row, 1.0f, length, &p);
+    pack(g.keys, tiles, qkv + p.key, p.row, p.at, length, 1.0f, &p);
+    pack(g.values, tiles, qkv + p.value, p.row, p.at, length, 1.0f, &p);
     memset(g.dkeys, 0, tiles * p.padded * sizeof *g.dkeys);
     memset(g.dvalues, 0, tiles * p.padded * sizeof *g.dvalues);
     for (int32_t h = group * share; h < (group + 1) * share; h++) {
-        const size_t at = (size_t)h * size;
+        const size_t at = (size_t)h * (size_t)p.size;
 
         head_backward(dqkv + at, dout + at, out + at, log_sum + h, qkv + at, &g, &p);
     }
-    unpack(dqkv + p.key, p.row, g.dkeys, 1.0f, &p);
-    unpack(dqkv + p.value, p.row, g.dvalues, 1.0f, &p);
-}
-
-void pal_attention_backward(float *dqkv, const float *dout, const float *out,
-                            const float *log_sum, const float *qkv, int32_t length,
-                            int32_t heads, int32_t kv_heads, int32_t head_size,
-                            float *scratch)
-{
-    for (int32_t group = 0; group < kv_heads; group++)
-        group_backward(dqkv, dout, out, log_sum, qkv, group, length, heads, kv_heads,
-                       head_size, scratch);
+    unpack_keys(dqkv + p.key, g.dkeys, &p);
+    unpack_keys(dqkv + p.value, g.dvalues, &p);
 }
 
 /* The naive twin works on one query head and computes each p_ij from the start. */

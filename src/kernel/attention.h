@@ -1,4 +1,4 @@
-/* attention.h -- causal softmax attention of one sequence.
+/* attention.h -- causal softmax attention of one text.
  *
  * T tokens, H query heads and K key and value heads of size D, K dividing H: query head
  * h attends with key and value head h / (H / K) (grouped-query attention, Ainslie et
@@ -16,23 +16,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Floats of scratch that both passes need for sequences of up to `length` tokens. */
+/* T = length tokens; token i has row rows[i] of every array below. Those before `from`
+ * belong to a stem that this text is one branch of. */
+typedef struct {
+    const int32_t *rows; /* borrowed */
+    int32_t from, length;
+} pal_text_t;
+
+typedef struct {
+    int32_t heads, kv_heads, size; /* H, K, D */
+} pal_heads_t;
+
+/* Floats of scratch that both passes need for texts of up to `length` tokens. */
 size_t pal_attention_scratch(int32_t length, int32_t head_size);
 
-/* Of a sequence of `length` tokens the rows `from` .. length-1: out (length - from, H
- * D); log_sum (length - from, H) is kept for the backward pass. */
-void pal_attention_forward(float *out, float *log_sum, const float *qkv, int32_t from,
-                           int32_t length, int32_t heads, int32_t kv_heads,
-                           int32_t head_size, float *scratch);
+/* Of the tokens from `from` on: out (rows of H D); log_sum (rows of H) is kept for the
+ * backward pass. */
+void pal_attention_forward(float *out, float *log_sum, const float *qkv,
+                           pal_text_t text, pal_heads_t heads, float *scratch);
 void pal_attention_forward_ref(double *out, const double *qkv, int32_t length,
                                int32_t heads, int32_t kv_heads, int32_t head_size);
 
-/* dqkv (T, (H + 2K) D), every entry written, from dout (T, H D) and what the forward
- * pass left. */
+/* One key and value head and its query heads: their columns of dqkv (rows of (H + 2K)
+ * D), from dout (rows of H D) of the tokens from `from` on and what the forward pass
+ * left. The rows of these tokens are written; those of the stem are added to, so a stem
+ * comes before its branches. */
 void pal_attention_backward(float *dqkv, const float *dout, const float *out,
-                            const float *log_sum, const float *qkv, int32_t length,
-                            int32_t heads, int32_t kv_heads, int32_t head_size,
-                            float *scratch);
+                            const float *log_sum, const float *qkv, int32_t group,
+                            pal_text_t text, pal_heads_t heads, float *scratch);
 void pal_attention_backward_ref(double *dqkv, const double *dout, const double *qkv,
                                 int32_t length, int32_t heads, int32_t kv_heads,
                                 int32_t head_size);

@@ -19,7 +19,7 @@ PAL_INLINE void exponentials(float *restrict e, float lane[PAL_LANES],
 
 /* The maximum may miss a NaN; the sum does not. */
 PAL_CLONES
-double pal_cross_entropy(const float *z, int32_t vocab, int32_t target)
+double pal_log_sum_exp(const float *z, int32_t vocab)
 {
     float lane[PAL_LANES] = {0}, e[PAL_LANES], last[PAL_LANES];
     const float max = pal_lanes_max(z, vocab);
@@ -31,12 +31,17 @@ double pal_cross_entropy(const float *z, int32_t vocab, int32_t target)
         pal_lanes_load(last, z + i, vocab - i, -INFINITY);
         exponentials(e, lane, last, max);
     }
-    return log((double)pal_lanes_total(lane)) + (double)max - (double)z[target];
+    return log((double)pal_lanes_total(lane)) + (double)max;
+}
+
+double pal_cross_entropy(const float *z, int32_t vocab, int32_t target)
+{
+    return pal_log_sum_exp(z, vocab) - (double)z[target];
 }
 
 PAL_CLONES
-double pal_cross_entropy_seed(float *restrict dz, const float *restrict z,
-                              int32_t vocab, int32_t target, float weight)
+double pal_softmax_seed(float *restrict dz, const float *restrict z, int32_t vocab,
+                        float weight)
 {
     float lane[PAL_LANES] = {0}, e[PAL_LANES], last[PAL_LANES];
     const float max = pal_lanes_max(z, vocab);
@@ -57,8 +62,16 @@ double pal_cross_entropy_seed(float *restrict dz, const float *restrict z,
     factor = weight / sum;
     for (int32_t v = 0; v < vocab; v++)
         dz[v] *= factor;
+    return log((double)sum) + (double)max;
+}
+
+double pal_cross_entropy_seed(float *dz, const float *z, int32_t vocab, int32_t target,
+                              float weight)
+{
+    const double log_sum = pal_softmax_seed(dz, z, vocab, weight);
+
     dz[target] -= weight;
-    return log((double)sum) + (double)max - (double)z[target];
+    return log_sum - (double)z[target];
 }
 
 double pal_cross_entropy_ref(const double *z, int32_t vocab, int32_t target)

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "kernel/attention.h"
 #include "kernel/gemm.h"
 #include "model/edit.h"
 
@@ -47,9 +48,11 @@ struct pal_pass {
     int *residual_seeded;      /* (L + 1), owned */
     int logits_seeded;
 
-    int32_t *positions, *targets;   /* (R) */
-    float *last;                    /* (R, C) residual stream of the rows with logits */
-    float *final_norm;              /* (R, C) */
+    int32_t *positions, *first; /* (R), (R + 1) */
+    int32_t *targets;           /* (P) */
+    int32_t *row_of;            /* (N) row at that place, only while rows are made */
+    float *last;                /* (R, C) residual stream of the rows with logits */
+    float *final_norm;          /* (R, C) */
     float *final_mean, *final_rstd; /* (R) */
     float *logits, *seed_logits;    /* (R, V) */
     float *logit_row;               /* (V) */
@@ -60,12 +63,15 @@ struct pal_pass {
     float *dgate;     /* (N, F); only with SwiGLU */
     int threads;      /* T, that there is room for in: */
     float *scratch;   /* (T, pal_attention_scratch()) */
-    float *joined;    /* (T, S, (H + 2K) D) qkv of a stem and its branch */
+    int32_t *texts;   /* (T, S) places of a text's tokens */
     pal_gemm_t gemm;  /* the precision, and room for it */
 };
 
 /* The calling thread's part of scratch. */
 float *pal_pass_scratch(const pal_pass_t *pass);
+
+/* The text of sequence b; borrowed until the calling thread's next call. */
+pal_text_t pal_pass_text(const pal_pass_t *pass, int32_t b);
 
 void pal_pass_clear_seeds(pal_pass_t *pass);
 

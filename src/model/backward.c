@@ -169,24 +169,38 @@ static int descend_mlp(const descent_t *d, int32_t layer)
                         block->middle, block->mlp_mean, block->mlp_rstd, pass->tokens);
 }
 
-/* d(loss)/d(qkv) of one sequence in pass->wide, from that of what it attended to in
- * pass->narrow. */
-static void attend_backward(const pal_pass_t *pass, const pal_activations_t *block,
-                            int32_t b)
+/* d(loss)/d(qkv) in pass->wide, from that of what was attended to in pass->narrow. A
+ * branch adds to rows of its stem, and whatever adds to the same columns goes in the
+ * order of the batch: with stems, a piece of work is a group of heads, and otherwise a
+ * group of one sequence. */
+static void attend_backward(const pal_pass_t *pass, const pal_activations_t *block)
+{
+    const pal_heads_t heads = pal_shape_heads(&pass->layout->shape);
+    const int32_t pieces = pass->batch.stems ? 1 : pass->batch.sequences;
+    const int32_t sequences = pass->batch.sequences / pieces;
+
+    PAL_PARALLEL
+    for (int32_t i = 0; i < pieces * heads.kv_heads; i++)
+        for (int32_t k = 0; k < sequences; k++)
+            pal_attention_backward(pass->wide, pass->narrow, block->attended,
+                                   block->log_sum, block->qkv, i % heads.kv_heads,
+                                   pal_pass_text(pass, i / heads.kv_heads + k), heads,
+                                   pal_pass_scratch(pass));
+}
+
+/* Turn d(loss)/d(queries and keys) back. */
+static void turn_back(const pal_pass_t *pass)
 {
     const pal_shape_t *shape = &pass->layout->shape;
     const int32_t size = pal_shape_head_size(shape), row = pal_shape_qkv_size(shape);
-    const int32_t length = pass->batch.offsets[b + 1] - pass->batch.offsets[b];
-    const size_t at = (size_t)pass->batch.offsets[b], c = (size_t)shape->width;
-    float *dqkv = pass->wide + at * row;
+    const int32_t *offsets = pass->batch.offsets;
 
-    pal_attention_backward(dqkv, pass->narrow + at * c, block->attended + at * c,
-                           block->log_sum + at * shape->heads, block->qkv + at * row,
-                           length, shape->heads, shape->kv_heads, size,
-                           pal_pass_scratch(pass));
-    if (shape->position == PAL_ROTARY)
-        pal_rotary_backward(dqkv, row, pass->rotary, length,
-                            shape->heads + shape->kv_heads, size);
+    PAL_PARALLEL
+    for (int32_t b = 0; b < pass->batch.sequences; b++)
+        pal_rotary_backward(
+            pass->wide + (size_t)offsets[b] * row, row,
+            pass->rotary + (size_t)pal_batch_start(&pass->batch, b) * size,
+            offsets[b + 1] - offsets[b], shape->heads + shape->kv_heads, size);
 }
 
 static int descend_attention(const descent_t *d, int32_t layer)
@@ -197,9 +211,9 @@ static int descend_attention(const descent_t *d, int32_t layer)
     if (!descend_linear(d, PAL_ATTENTION_OUT, layer, pass->narrow, pass->dresidual,
                         block->attended))
         return 0;
-    PAL_PARALLEL
-    for (int32_t b = 0; b < pass->batch.sequences; b++)
-        attend_backward(pass, block, b);
+    attend_backward(pass, block);
+    if (pass->layout->shape.position == PAL_ROTARY)
+        turn_back(pass);
     if (!descend_linear(d, PAL_ATTENTION_QKV, layer, pass->narrow, pass->wide,
                         block->attention_norm))
         return 0;
@@ -223,8 +237,8 @@ static void descend_embedding(const descent_t *d)
 
     pal_embedding_backward(gradient_of(d, PAL_TOKEN_EMBEDDING),
                            gradient_of(d, PAL_POSITION_EMBEDDING), pass->dresidual,
-                           batch->tokens, batch->offsets, batch->sequences,
-                           pass->layout->shape.width);
+                           batch->tokens, batch->offsets, batch->starts,
+                           batch->sequences, pass->layout->shape.width);
 }
 
 /* Index of the highest residual stream that has a gradient, 0 being the embeddings; -1
@@ -267,7 +281,7 @@ void pal_backward(pal_pass_t *pass, const float *weights, const uint8_t *train,
     descent_t d = {pass, weights, train, grad, 0};
     const int32_t top = highest_seeded(pass);
 
-    assert(!pass->batch.stems && pass->threads >= pal_threads());
+    assert(pass->threads >= pal_threads());
     d.lowest = lowest_wanted(&d);
     if (top >= 0 && d.lowest < pass->layout->slice_count) {
         memset(pass->dresidual, 0,

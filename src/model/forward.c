@@ -10,21 +10,61 @@
 #include "model/activations.h"
 #include "model/norm.h"
 
-/* A token is predicted where the one before it stands: for the first of a branch, at
- * the end of its stem. */
-static void list_rows(pal_pass_t *pass)
+/* A token is predicted where the one before it stands, which for the first of a branch
+ * is in its stem. */
+static int32_t place_before(const pal_batch_t *batch, int32_t b, int32_t t)
+{
+    if (b == batch->sequences)
+        return batch->before[t - pal_batch_tokens(batch)];
+    return t > batch->offsets[b] ? t - 1 : pal_batch_before(batch, b);
+}
+
+/* Call `note` with every token that is predicted and the place it is predicted at. */
+static void for_each_target(pal_pass_t *pass,
+                            void (*note)(pal_pass_t *pass, int32_t place, int32_t t))
 {
     const pal_batch_t *batch = &pass->batch;
-    int32_t row = 0;
+    const int32_t m = pal_batch_tokens(batch) + batch->ends;
 
-    for (int32_t b = 0; b < batch->sequences; b++)
-        for (int32_t t = batch->offsets[b]; t < batch->offsets[b + 1]; t++) {
-            if (!(batch->weights[t] > 0.0f))
-                continue;
-            pass->targets[row] = t;
-            pass->positions[row++] =
-                (t > batch->offsets[b] ? t : batch->offsets[batch->stems[b] + 1]) - 1;
-        }
+    for (int32_t t = 0, b = 0; t < m; t++) {
+        while (b < batch->sequences && t == batch->offsets[b + 1])
+            b++;
+        if (batch->weights[t] > 0.0f)
+            note(pass, place_before(batch, b, t), t);
+    }
+}
+
+static void count_target(pal_pass_t *pass, int32_t place, int32_t t)
+{
+    (void)t;
+    pass->row_of[place]++;
+}
+
+static void list_target(pal_pass_t *pass, int32_t place, int32_t t)
+{
+    pass->targets[pass->first[pass->row_of[place] + 1]++] = t;
+}
+
+/* The places that predict something, in order, each with what it predicts. */
+static void list_rows(pal_pass_t *pass)
+{
+    int32_t row = 0, targets = 0;
+
+    memset(pass->row_of, 0, (size_t)pass->tokens * sizeof *pass->row_of);
+    for_each_target(pass, count_target);
+    pass->first[0] = 0;
+    for (int32_t place = 0; place < pass->tokens; place++) {
+        const int32_t count = pass->row_of[place];
+
+        if (count == 0)
+            continue;
+        pass->positions[row] = place;
+        pass->row_of[place] = row++;
+        pass->first[row] = targets; /* until its targets are listed, their beginning */
+        targets += count;
+    }
+    for_each_target(pass, list_target);
+    pass->rows = row;
 }
 
 static void norm(const pal_pass_t *pass, const float *weights, pal_slice_kind_t kind,
@@ -56,7 +96,7 @@ static void linear(const pal_pass_t *pass, const float *weights, pal_slice_kind_
     pal_gemm_forward(&pass->gemm, y, x, weights + w->offset, n, w->cols, w->rows);
 }
 
-/* Turn the queries and keys of all sequences; a branch's begin where its stem ends. */
+/* Turn the queries and keys of all sequences. */
 static void turn(const pal_pass_t *pass, const pal_activations_t *block)
 {
     const pal_shape_t *shape = &pass->layout->shape;
@@ -67,30 +107,8 @@ static void turn(const pal_pass_t *pass, const pal_activations_t *block)
     for (int32_t b = 0; b < pass->batch.sequences; b++)
         pal_rotary_forward(
             block->qkv + (size_t)offsets[b] * row, row,
-            pass->rotary + (size_t)pal_batch_stem(&pass->batch, b) * size,
+            pass->rotary + (size_t)pal_batch_start(&pass->batch, b) * size,
             offsets[b + 1] - offsets[b], shape->heads + shape->kv_heads, size);
-}
-
-/* Attention of one sequence; a branch is joined to its stem first. */
-static void attend(const pal_pass_t *pass, const pal_activations_t *block, int32_t b)
-{
-    const pal_shape_t *shape = &pass->layout->shape;
-    const int32_t *offsets = pass->batch.offsets, size = pal_shape_head_size(shape);
-    const int32_t own = offsets[b + 1] - offsets[b];
-    const int32_t stem = pal_batch_stem(&pass->batch, b);
-    const size_t at = (size_t)offsets[b], row = (size_t)pal_shape_qkv_size(shape);
-    const float *qkv = block->qkv + at * row;
-    float *joined = pass->joined + (size_t)pal_thread() * shape->context * row;
-
-    if (stem > 0) {
-        memcpy(joined, block->qkv + (size_t)offsets[pass->batch.stems[b]] * row,
-               (size_t)stem * row * sizeof *qkv);
-        memcpy(joined + (size_t)stem * row, qkv, (size_t)own * row * sizeof *qkv);
-        qkv = joined;
-    }
-    pal_attention_forward(block->attended + at * shape->width,
-                          block->log_sum + at * shape->heads, qkv, stem, stem + own,
-                          shape->heads, shape->kv_heads, size, pal_pass_scratch(pass));
 }
 
 static void forward_attention(pal_pass_t *pass, const float *weights, int32_t layer)
@@ -106,7 +124,9 @@ static void forward_attention(pal_pass_t *pass, const float *weights, int32_t la
         turn(pass, block);
     PAL_PARALLEL
     for (int32_t b = 0; b < pass->batch.sequences; b++)
-        attend(pass, block, b);
+        pal_attention_forward(
+            block->attended, block->log_sum, block->qkv, pal_pass_text(pass, b),
+            pal_shape_heads(&pass->layout->shape), pal_pass_scratch(pass));
     linear(pass, weights, PAL_ATTENTION_OUT, layer, block->middle, input,
            block->attended);
 }
@@ -139,7 +159,6 @@ static void forward_head(pal_pass_t *pass, const float *weights)
     const pal_shape_t *shape = &pass->layout->shape;
     const int32_t r = pass->rows, c = shape->width;
 
-    list_rows(pass);
     pal_rows_gather(pass->last, pass->residual[shape->layers], pass->positions, r, c);
     norm(pass, weights, PAL_FINAL_NORM, -1, pass->final_norm, pass->final_mean,
          pass->final_rstd, pass->last, r);
@@ -158,7 +177,7 @@ static void forward_embedding(pal_pass_t *pass, const float *weights)
 
     pal_embedding_forward(pass->residual[0], weights + token->offset,
                           position ? weights + position->offset : NULL, batch->tokens,
-                          batch->offsets, batch->stems, batch->sequences, token->cols);
+                          batch->offsets, batch->starts, batch->sequences, token->cols);
 }
 
 int pal_forward(pal_pass_t *pass, const float *weights, const pal_batch_t *batch,
@@ -182,11 +201,11 @@ int pal_forward_edited(pal_pass_t *pass, const float *weights, const pal_batch_t
     rc = pal_batch_check(batch, shape, err);
     if (rc != PAL_OK)
         return rc;
-    tokens = batch->offsets[batch->sequences];
+    tokens = pal_batch_tokens(batch);
     rc = pal_edits_check(edits, count, shape, tokens, err);
     if (rc != PAL_OK)
         return rc;
-    rows = all ? pal_batch_rows(batch) : 0;
+    rows = all ? pal_batch_targets(batch) : 0;
     rc = pal_pass_reserve(pass, tokens, batch->sequences, rows, err);
     if (rc != PAL_OK)
         return rc;
@@ -194,7 +213,7 @@ int pal_forward_edited(pal_pass_t *pass, const float *weights, const pal_batch_t
     pass->edits = edits;
     pass->edit_count = count;
     pass->tokens = tokens;
-    pass->rows = rows;
+    pass->rows = 0;
     pass->blocks_run = all ? shape->layers : upto;
     pal_pass_clear_seeds(pass);
     forward_embedding(pass, weights);
@@ -204,7 +223,9 @@ int pal_forward_edited(pal_pass_t *pass, const float *weights, const pal_batch_t
         forward_mlp(pass, weights, layer);
         pal_edits_forward(pass, layer);
     }
-    if (all)
+    if (all) {
+        list_rows(pass);
         forward_head(pass, weights);
+    }
     return PAL_OK;
 }

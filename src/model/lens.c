@@ -124,6 +124,7 @@ double pal_lens_nll(pal_lens_t *lens, pal_pass_t *pass, const float *weights,
     const float *logits = pal_lens_logits(lens, pass, weights, layer);
     double sum = 0.0, weight = 0.0;
 
+    assert(!batch->stems);
     for (int32_t i = 0; i < rows; i++)
         weight += (double)batch->weights[targets[i]];
     for (int32_t i = 0; i < rows; i++) {

@@ -1,5 +1,6 @@
 #include "model/loss.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stddef.h>
 
@@ -7,12 +8,18 @@
 #include "kernel/divergence.h"
 #include "kernel/rows.h"
 
-/* Rows with logits come in the order of the batch, so one walk meets each sequence
- * once. */
+/* Rows with logits come in the order of the batch, one for each token that is predicted
+ * if all texts are whole, so one walk meets each sequence once. */
 typedef struct {
     const pal_batch_t *batch;
     int32_t sequence;
 } walk_t;
+
+static walk_t walk_sequences(const pal_batch_t *batch)
+{
+    assert(!batch->stems && batch->ends == 0);
+    return (walk_t){batch, 0};
+}
 
 static int32_t sequence_of(walk_t *walk, int32_t position)
 {
@@ -25,8 +32,20 @@ static double total_weight(const pal_batch_t *batch)
 {
     double sum = 0.0;
 
-    for (int32_t t = 0; t < batch->offsets[batch->sequences]; t++)
+    for (int32_t t = 0; t < pal_batch_tokens(batch) + batch->ends; t++)
         sum += (double)batch->weights[t];
+    return sum;
+}
+
+/* Of what row i predicts. */
+static double row_weight(const pal_pass_t *pass, const double *weight, int32_t i)
+{
+    const int32_t *first = pal_pass_first(pass), *targets = pal_pass_targets(pass);
+    const float *w = pal_pass_batch(pass)->weights;
+    double sum = 0.0;
+
+    for (int32_t k = first[i]; k < first[i + 1]; k++)
+        sum += (weight ? weight[targets[k]] : 1.0) * (double)w[targets[k]];
     return sum;
 }
 
@@ -66,7 +85,7 @@ void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight)
     const int32_t *targets = pal_pass_targets(pass);
     const int32_t vocab = pal_pass_layout(pass)->shape.vocab;
     const float *logits = pal_pass_logits(pass);
-    walk_t walk = {batch, 0};
+    walk_t walk = walk_sequences(batch);
 
     for (int32_t b = 0; b < batch->sequences; b++) {
         if (n)
@@ -92,7 +111,7 @@ void pal_loss_nll_seed(pal_pass_t *pass, const double *scale)
     const int32_t *targets = pal_pass_targets(pass);
     const sink_t sink = open_sink(pass, 1);
     const float *z = pal_pass_logits(pass);
-    walk_t walk = {batch, 0};
+    walk_t walk = walk_sequences(batch);
 
     for (int32_t i = 0; i < pal_pass_rows(pass); i++, z += sink.vocab) {
         const int32_t t = targets[i], b = sequence_of(&walk, t);
@@ -107,14 +126,18 @@ void pal_loss_nll_seed(pal_pass_t *pass, const double *scale)
 void pal_loss_nll_tokens(pal_pass_t *pass, double *l)
 {
     const pal_batch_t *batch = pal_pass_batch(pass);
-    const int32_t *targets = pal_pass_targets(pass);
+    const int32_t *first = pal_pass_first(pass), *targets = pal_pass_targets(pass);
     const int32_t vocab = pal_pass_layout(pass)->shape.vocab;
     const float *z = pal_pass_logits(pass);
 
-    for (int32_t t = 0; t < pal_pass_tokens(pass); t++)
+    for (int32_t t = 0; t < pal_batch_tokens(batch) + batch->ends; t++)
         l[t] = 0.0;
-    for (int32_t i = 0; i < pal_pass_rows(pass); i++, z += vocab)
-        l[targets[i]] = pal_cross_entropy(z, vocab, batch->tokens[targets[i]]);
+    for (int32_t i = 0; i < pal_pass_rows(pass); i++, z += vocab) {
+        const double log_sum = pal_log_sum_exp(z, vocab);
+
+        for (int32_t k = first[i]; k < first[i + 1]; k++)
+            l[targets[k]] = log_sum - (double)z[batch->tokens[targets[k]]];
+    }
 }
 
 double pal_loss_nll(pal_pass_t *pass, double scale)
@@ -125,20 +148,27 @@ double pal_loss_nll(pal_pass_t *pass, double scale)
 double pal_loss_nll_weighted(pal_pass_t *pass, const double *weight, double scale)
 {
     const pal_batch_t *batch = pal_pass_batch(pass);
-    const int32_t *targets = pal_pass_targets(pass);
+    const int32_t *first = pal_pass_first(pass), *targets = pal_pass_targets(pass);
     const sink_t sink = open_sink(pass, scale != 0.0);
     const float *z = pal_pass_logits(pass);
     const double total = total_weight(batch);
     double sum = 0.0;
 
     for (int32_t i = 0; i < pal_pass_rows(pass); i++, z += sink.vocab) {
-        const int32_t t = targets[i], target = batch->tokens[t];
-        const double w = (weight ? weight[t] : 1.0) * (double)batch->weights[t];
+        const double all = row_weight(pass, weight, i);
         float *dz = open_row(&sink, i);
+        const double log_sum =
+            dz ? pal_softmax_seed(dz, z, sink.vocab, (float)(scale * all / total))
+               : pal_log_sum_exp(z, sink.vocab);
 
-        sum += w * (dz ? pal_cross_entropy_seed(dz, z, sink.vocab, target,
-                                                (float)(scale * w / total))
-                       : pal_cross_entropy(z, sink.vocab, target));
+        for (int32_t k = first[i]; k < first[i + 1]; k++) {
+            const int32_t t = targets[k], target = batch->tokens[t];
+            const double w = (weight ? weight[t] : 1.0) * (double)batch->weights[t];
+
+            sum += w * (log_sum - (double)z[target]);
+            if (dz)
+                dz[target] -= (float)(scale * w / total);
+        }
         close_row(&sink, i);
     }
     return sum / total;
@@ -152,16 +182,14 @@ typedef double row_loss_t(float *dz, const float *z, const float *target, int32_
 static double mean_over_rows(pal_pass_t *pass, row_loss_t *loss, const float *target,
                              double scale)
 {
-    const pal_batch_t *batch = pal_pass_batch(pass);
-    const int32_t *targets = pal_pass_targets(pass);
     const sink_t sink = open_sink(pass, scale != 0.0);
     const float *z = pal_pass_logits(pass);
-    const double weight = total_weight(batch);
+    const double weight = total_weight(pal_pass_batch(pass));
     double sum = 0.0;
 
     for (int32_t i = 0; i < pal_pass_rows(pass); i++) {
         const size_t at = (size_t)i * (size_t)sink.vocab;
-        const double w = (double)batch->weights[targets[i]];
+        const double w = row_weight(pass, NULL, i);
 
         sum += w * loss(open_row(&sink, i), z + at, target ? target + at : NULL,
                         sink.vocab, (float)(scale * w / weight));
@@ -216,6 +244,7 @@ double pal_loss_residual_mse(pal_pass_t *pass, int32_t layer, const float *targe
     float *seed = scale != 0.0 ? pal_pass_seed_residual(pass, layer) : NULL;
     double sum = 0.0;
 
+    assert(!batch->stems);
     for (int32_t b = 0; b < batch->sequences; b++)
         for (int32_t t = batch->offsets[b] + 1; t < batch->offsets[b + 1]; t++) {
             const size_t row = (size_t)t * width;
@@ -262,6 +291,7 @@ double pal_loss_residual_cosine(pal_pass_t *pass, int32_t layer, const float *ta
     float *seed = scale != 0.0 ? pal_pass_seed_residual(pass, layer) : NULL;
     double sum = 0.0;
 
+    assert(!batch->stems);
     for (int32_t b = 0; b < batch->sequences; b++)
         for (int32_t t = batch->offsets[b] + 1; t < batch->offsets[b + 1]; t++) {
             const size_t at = (size_t)t * (size_t)width;

@@ -4,8 +4,9 @@
  * what other losses have left since the forward; scale = 0: value only. In nats. w are
  * the batch's target weights, l_t = -log p(x_t | x_<t). For a sequence b,
  * n_b = sum_t w_t l_t over its predicted tokens (summed NLL) and N_b = sum_t w_t.
- * "Token mean" of f is sum_t w_t f_t / sum_t w_t over the batch. NaN logits give a NaN
- * value, and so does a batch that predicts nothing.
+ * "Token mean" of f is sum_t w_t f_t / sum_t w_t over the M tokens of the batch. NaN
+ * logits give a NaN value, and so does a batch that predicts nothing. Token means may
+ * be taken of any batch; what is per sequence, and the residual stream, of whole texts.
  */
 #ifndef PAL_MODEL_LOSS_H
 #define PAL_MODEL_LOSS_H
@@ -23,10 +24,10 @@ void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight);
 /* The seed of sum_b scale[b] * n_b. */
 void pal_loss_nll_seed(pal_pass_t *pass, const double *scale);
 
-/* l[t] (N), 0 where nothing is predicted. No seed. */
+/* l[t] (M), 0 where nothing is predicted. No seed. */
 void pal_loss_nll_tokens(pal_pass_t *pass, double *l);
 
-/* Token mean of weight_t l_t; weight (N) of any sign, one for each token as something
+/* Token mean of weight_t l_t; weight (M) of any sign, one for each token as something
  * to predict. The weights count as constants: WGA's p_t^beta (Wang et al. 2025) is
  * exp(-beta l_t). */
 double pal_loss_nll_weighted(pal_pass_t *pass, const double *weight, double scale);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/attention.h"
 #include "kernel/rotary.h"
 #include "kernel/threads.h"
 #include "model/activations.h"
@@ -78,6 +77,15 @@ float *pal_pass_scratch(const pal_pass_t *pass)
            (size_t)pal_thread() * attention_scratch(&pass->layout->shape);
 }
 
+pal_text_t pal_pass_text(const pal_pass_t *pass, int32_t b)
+{
+    int32_t *places =
+        pass->texts + (size_t)pal_thread() * (size_t)pass->layout->shape.context;
+    const int32_t length = pal_batch_text(&pass->batch, b, places);
+
+    return (pal_text_t){places, pal_batch_start(&pass->batch, b), length};
+}
+
 /* What does not belong to a block. */
 static void cut_rest(pal_pass_t *pass, cutter_t *cutter, size_t n, size_t r,
                      const pal_shape_t *shape)
@@ -87,6 +95,8 @@ static void cut_rest(pal_pass_t *pass, cutter_t *cutter, size_t n, size_t r,
 
     pass->positions = (int32_t *)cut(cutter, r, 1);
     pass->targets = (int32_t *)cut(cutter, r, 1);
+    pass->first = (int32_t *)cut(cutter, r + 1, 1);
+    pass->row_of = (int32_t *)cut(cutter, n, 1);
     pass->last = cut(cutter, r, c);
     pass->final_norm = cut(cutter, r, c);
     pass->final_mean = cut(cutter, r, 1);
@@ -100,7 +110,7 @@ static void cut_rest(pal_pass_t *pass, cutter_t *cutter, size_t n, size_t r,
     if (shape->mlp == PAL_SWIGLU)
         pass->dgate = cut(cutter, n, f);
     pass->scratch = cut(cutter, (size_t)pass->threads, attention_scratch(shape));
-    pass->joined = cut(cutter, (size_t)pass->threads * (size_t)shape->context, qkv);
+    pass->texts = (int32_t *)cut(cutter, (size_t)pass->threads, (size_t)shape->context);
     pass->gemm.room = cut(cutter, product_room(pass->gemm.precision, shape, n, r), 1);
 }
 
@@ -273,6 +283,11 @@ int32_t pal_pass_rows(const pal_pass_t *pass)
 const int32_t *pal_pass_positions(const pal_pass_t *pass)
 {
     return pass->positions;
+}
+
+const int32_t *pal_pass_first(const pal_pass_t *pass)
+{
+    return pass->first;
 }
 
 const int32_t *pal_pass_targets(const pal_pass_t *pass)

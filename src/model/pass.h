@@ -11,7 +11,7 @@
  *
  * A pass owns its activations and keeps them until the next pal_forward(). Nothing is
  * allocated between pal_pass_reserve() calls. Letters as in layout.h; N tokens of the
- * batch, R <= N rows that have logits.
+ * batch, R <= N rows that have logits, P >= R tokens they predict.
  */
 #ifndef PAL_MODEL_PASS_H
 #define PAL_MODEL_PASS_H
@@ -39,7 +39,7 @@ void pal_pass_set_precision(pal_pass_t *pass, pal_precision_t precision);
 const pal_gemm_t *pal_pass_gemm(const pal_pass_t *pass);
 
 /* Make room for batches of up to `tokens` tokens in `sequences` sequences, `rows` of
- * them with logits. Never shrinks. If memory must grow, what the last forward left is
+ * them predicted. Never shrinks. If memory must grow, what the last forward left is
  * gone. On PAL_ENOMEM the pass is as it was. */
 PAL_MUST_CHECK
 int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,
@@ -73,11 +73,13 @@ const float *pal_pass_residual(const pal_pass_t *pass, int32_t layer);
 /* (N, C) output of the MLP of a block, bias included. */
 const float *pal_pass_mlp(const pal_pass_t *pass, int32_t layer);
 
-/* (R, V) and, per row, the place in the batch it comes from and the place of the token
- * it predicts: row i, at positions[i], predicts tokens[targets[i]]. */
+/* (R, V) logits in the order of the batch. Row i stands at place positions[i] and
+ * predicts tokens[targets[k]] of the batch for first[i] <= k < first[i + 1]: several
+ * where texts part, otherwise one, and in a batch without stems targets[i]. */
 int32_t pal_pass_rows(const pal_pass_t *pass);
-const int32_t *pal_pass_positions(const pal_pass_t *pass);
-const int32_t *pal_pass_targets(const pal_pass_t *pass);
+const int32_t *pal_pass_positions(const pal_pass_t *pass); /* (R) */
+const int32_t *pal_pass_first(const pal_pass_t *pass);     /* (R + 1) */
+const int32_t *pal_pass_targets(const pal_pass_t *pass);   /* (P) */
 const float *pal_pass_logits(const pal_pass_t *pass);
 
 /* --- Seeds; a loss adds its gradient here before pal_backward() --- */

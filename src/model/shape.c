@@ -94,6 +94,11 @@ int32_t pal_shape_head_size(const pal_shape_t *s)
     return s->width / s->heads;
 }
 
+pal_heads_t pal_shape_heads(const pal_shape_t *s)
+{
+    return (pal_heads_t){s->heads, s->kv_heads, pal_shape_head_size(s)};
+}
+
 int32_t pal_shape_qkv_size(const pal_shape_t *s)
 {
     return (s->heads + 2 * s->kv_heads) * pal_shape_head_size(s);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "kernel/attention.h"
 
 typedef enum { PAL_LAYERNORM, PAL_RMSNORM, PAL_NORMS } pal_norm_t;
 typedef enum { PAL_LEARNED, PAL_ROTARY, PAL_POSITIONS } pal_position_t;
@@ -52,6 +53,7 @@ PAL_MUST_CHECK
 int pal_shape_check(const pal_shape_t *shape, pal_error_t *err);
 
 int32_t pal_shape_head_size(const pal_shape_t *shape); /* D */
+pal_heads_t pal_shape_heads(const pal_shape_t *shape);
 /* (H + 2K) D, floats of a token's queries, keys and values. */
 int32_t pal_shape_qkv_size(const pal_shape_t *shape);
 

@@ -11,7 +11,7 @@ static int step(void *ctx, int64_t i, const float *weights, float *grad, double 
                 pal_error_t *err)
 {
     struct pretraining *run = ctx;
-    const pal_batch_t *batch = pal_stream_next(run->stream);
+    const pal_batch_t *batch = pal_stream_next_shared(run->stream);
     int rc = pal_forward(run->pass, weights, batch, PAL_ALL_LAYERS, err);
 
     (void)i;

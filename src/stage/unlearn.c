@@ -169,7 +169,7 @@ static int run_method(struct unlearning *run, const pal_ground_t *ground,
     if (rc == PAL_OK)
         rc = reserve(lent, err);
     if (rc == PAL_OK) {
-        run->held = pal_stream_next(held);
+        run->held = pal_stream_next_shared(held);
         rc = train(run, spec, weights, loss, err);
     }
     pal_stream_destroy(lent->forget);

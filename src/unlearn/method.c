@@ -6,7 +6,7 @@ int pal_method_nll(pal_unlearning_t *run, pal_stream_t *stream, double weight,
                    const float *weights, const uint8_t *train, float *grad,
                    double *loss, pal_error_t *err)
 {
-    const pal_batch_t *batch = pal_stream_next(stream);
+    const pal_batch_t *batch = pal_stream_next_shared(stream);
     int rc = pal_forward(run->pass, weights, batch, PAL_ALL_LAYERS, err);
 
     if (rc != PAL_OK)

@@ -85,7 +85,7 @@ static int meet_adversary(struct state *state, pal_unlearning_t *run,
                           pal_error_t *err)
 {
     const pal_layout_t *layout = run->layout;
-    const pal_batch_t *batch = pal_stream_next(run->forget);
+    const pal_batch_t *batch = pal_stream_next_shared(run->forget);
     int rc = pal_forward(run->pass, state->adversary, batch, PAL_ALL_LAYERS, err);
 
     if (rc != PAL_OK)

@@ -92,7 +92,7 @@ static int distill(const struct state *state, pal_unlearning_t *run,
                    const float *weights, const uint8_t *train, float *grad,
                    double *loss, pal_error_t *err)
 {
-    const pal_batch_t *batch = pal_stream_next(run->retain);
+    const pal_batch_t *batch = pal_stream_next_shared(run->retain);
     int rc = pal_forward(run->frozen, state->teacher, batch, PAL_ALL_LAYERS, err);
 
     if (rc == PAL_OK)

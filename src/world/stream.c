@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/share.h"
 #include "world/corpus.h"
 
 /* --- Pools --- */
@@ -99,6 +100,7 @@ struct pal_stream {
     float *weights;
     int64_t *ids;
     pal_batch_t batch;
+    pal_share_t *share;
 };
 
 static int by_falling_length(const void *a, const void *b)
@@ -172,7 +174,8 @@ int pal_stream_create(const pal_corpus_t *corpus, const pal_pool_t *pool, int32_
         stream->count = stream->next = pool->count;
         stream->most = (int32_t)most;
     }
-    if (!stream || allocate(stream, batch) < 0) {
+    if (!stream || allocate(stream, batch) < 0 ||
+        pal_share_create((int32_t)most, batch, &stream->share, NULL) != PAL_OK) {
         pal_stream_destroy(stream);
         return PAL_FAIL(err, PAL_ENOMEM, "stream '%s'", name);
     }
@@ -202,6 +205,7 @@ void pal_stream_destroy(pal_stream_t *stream)
     free(stream->tokens);
     free(stream->weights);
     free(stream->ids);
+    pal_share_destroy(stream->share);
     free(stream);
 }
 
@@ -236,6 +240,11 @@ const pal_batch_t *pal_stream_next(pal_stream_t *stream)
         stream->offsets[i + 1] = used;
     }
     return &stream->batch;
+}
+
+const pal_batch_t *pal_stream_next_shared(pal_stream_t *stream)
+{
+    return pal_share_batch(stream->share, pal_stream_next(stream));
 }
 
 int32_t pal_stream_sequences(const pal_stream_t *stream)

@@ -114,6 +114,17 @@ static void norm_of_a_large_mean(void **unused)
     drop(x), drop(y), drop(one), drop(zero), drop(mean), drop(rstd);
 }
 
+/* A text that lies in order. */
+static pal_text_t in_order(int32_t length)
+{
+    static int32_t rows[256];
+
+    assert_true(length <= 256);
+    for (int32_t i = 0; i < length; i++)
+        rows[i] = i;
+    return (pal_text_t){rows, 0, length};
+}
+
 static void attention_matches(void **unused)
 {
     const int32_t shapes[][4] = {/* T, H, K, D */
@@ -132,11 +143,14 @@ static void attention_matches(void **unused)
         float *scratch = malloc(pal_attention_scratch(t, d) * sizeof *scratch);
 
         assert_non_null(scratch);
-        pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, t, h, k, d, scratch);
+        pal_attention_forward(out.fast, log_sum.fast, qkv.fast, in_order(t),
+                              (pal_heads_t){h, k, d}, scratch);
         pal_attention_forward_ref(out.naive, qkv.naive, t, h, k, d);
         assert_close(out, CLOSE);
-        pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast,
-                               t, h, k, d, scratch);
+        for (int32_t group = 0; group < k; group++)
+            pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast,
+                                   qkv.fast, group, in_order(t), (pal_heads_t){h, k, d},
+                                   scratch);
         pal_attention_backward_ref(dqkv.naive, dout.naive, qkv.naive, t, h, k, d);
         assert_close(dqkv, 2 * CLOSE);
         free(scratch);
@@ -155,30 +169,66 @@ static void attention_of_large_scores(void **unused)
 
     (void)unused;
     assert_non_null(scratch);
-    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, t, h, h, d, scratch);
+    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, in_order(t),
+                          (pal_heads_t){h, h, d}, scratch);
     pal_attention_forward_ref(out.naive, qkv.naive, t, h, h, d);
     assert_close(out, 2e-4); /* an ulp of a score of 500 is 3e-5 */
     free(scratch);
     drop(qkv), drop(out), drop(log_sum);
 }
 
-/* Rows from..length-1 have the bits they have among all rows: what a branch relies on.
- */
-static void attention_of_the_last_rows(void **unused)
+/* A text whose rows lie anywhere, the tokens from FROM on a branch of the others: what
+ * it attends to, what flows back into it and what is added to its stem are those of the
+ * whole text; no other row is touched. */
+static void attention_of_a_branch(void **unused)
 {
-    enum { T = 20, FROM = 13, H = 4, K = 2, D = 6, ROW = (H + 2 * K) * D };
-    twin_t qkv = twin(T * ROW, 1.0), all = twin(T * H * D, 0.0);
-    twin_t last = twin((T - FROM) * H * D, 0.0), log_sum = twin(T * H, 0.0);
+    enum { T = 41, FROM = 13, H = 4, K = 2, D = 6, N = 60, ROW = (H + 2 * K) * D };
+    const pal_heads_t heads = {H, K, D};
+    twin_t qkv = twin(T * ROW, 1.0), out = twin(T * H * D, 0.0);
+    twin_t dout = twin(T * H * D, 1.0), dqkv = twin(T * ROW, 0.0);
+    float *scattered = calloc(N * ROW, sizeof *scattered);
+    float *branch = calloc(N * H * D, sizeof *branch), log_sum[N * H] = {0};
+    float *dbranch = calloc(N * H * D, sizeof *dbranch);
+    float *back = malloc(N * ROW * sizeof *back);
     float *scratch = malloc(pal_attention_scratch(T, D) * sizeof *scratch);
+    int32_t rows[T], owner[N];
+    const pal_text_t stem = {rows, 0, FROM}, text = {rows, FROM, T};
 
     (void)unused;
-    assert_non_null(scratch);
-    pal_attention_forward(all.fast, log_sum.fast, qkv.fast, 0, T, H, K, D, scratch);
-    pal_attention_forward(last.fast, log_sum.fast, qkv.fast, FROM, T, H, K, D, scratch);
-    assert_memory_equal(last.fast, all.fast + FROM * H * D,
-                        (T - FROM) * H * D * sizeof *last.fast);
-    free(scratch);
-    drop(qkv), drop(all), drop(last), drop(log_sum);
+    assert_true(scattered && branch && dbranch && back && scratch);
+    for (int32_t i = 0; i < N; i++)
+        owner[i] = -1;
+    for (int32_t t = 0; t < T; t++) {
+        rows[t] = (t * 37 + 11) % N;
+        owner[rows[t]] = t;
+        memcpy(scattered + rows[t] * ROW, qkv.fast + t * ROW, ROW * sizeof *scattered);
+        memcpy(dbranch + rows[t] * H * D, dout.fast + t * H * D,
+               H * D * sizeof *dbranch);
+    }
+    for (int32_t i = 0; i < N * ROW; i++)
+        back[i] = 7.0f;
+    pal_attention_forward(branch, log_sum, scattered, stem, heads, scratch);
+    pal_attention_forward(branch, log_sum, scattered, text, heads, scratch);
+    for (int32_t group = 0; group < K; group++) {
+        pal_attention_backward(back, dbranch, branch, log_sum, scattered, group, stem,
+                               heads, scratch);
+        pal_attention_backward(back, dbranch, branch, log_sum, scattered, group, text,
+                               heads, scratch);
+    }
+    pal_attention_forward_ref(out.naive, qkv.naive, T, H, K, D);
+    pal_attention_backward_ref(dqkv.naive, dout.naive, qkv.naive, T, H, K, D);
+    for (int32_t i = 0; i < N; i++)
+        for (int32_t j = 0; j < ROW; j++)
+            if (owner[i] < 0)
+                assert_true(back[i * ROW + j] == 7.0f);
+            else
+                dqkv.fast[owner[i] * ROW + j] = back[i * ROW + j];
+    for (int32_t t = 0; t < T; t++)
+        memcpy(out.fast + t * H * D, branch + rows[t] * H * D, H * D * sizeof *branch);
+    assert_close(out, CLOSE);
+    assert_close(dqkv, 2 * CLOSE);
+    free(scattered), free(branch), free(dbranch), free(back), free(scratch);
+    drop(qkv), drop(out), drop(dout), drop(dqkv);
 }
 
 static void rotary_matches(void **unused)
@@ -337,7 +387,7 @@ static void rows_and_embedding_match(void **unused)
     pal_rows_sum(sum.fast, x.fast, 6, c);
     pal_rows_sum_ref(sum.naive, x.naive, 6, c);
     assert_close(sum, CLOSE);
-    pal_embedding_backward(back.fast, spot.fast, x.fast, tokens, offsets, 2, c);
+    pal_embedding_backward(back.fast, spot.fast, x.fast, tokens, offsets, NULL, 2, c);
     for (int32_t t = 0; t < 6; t++)
         for (int32_t i = 0; i < c; i++) {
             back.naive[tokens[t] * c + i] += x.naive[t * c + i];
@@ -525,11 +575,12 @@ static void nan_propagates(void **unused)
     (void)unused;
     assert_non_null(scratch);
     qkv.fast[5 * 3 * D + D] = NAN; /* a key of token 5: seen by tokens 5 .. T-1 */
-    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, 0, T, H, H, D, scratch);
+    pal_attention_forward(out.fast, log_sum.fast, qkv.fast, in_order(T),
+                          (pal_heads_t){H, H, D}, scratch);
     for (int t = 0; t < T; t++)
         assert_int_equal(!isnan(out.fast[t * D]), t < 5);
-    pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast, T, H,
-                           H, D, scratch);
+    pal_attention_backward(dqkv.fast, dout.fast, out.fast, log_sum.fast, qkv.fast, 0,
+                           in_order(T), (pal_heads_t){H, H, D}, scratch);
     assert_true(isnan(dqkv.fast[6 * 3 * D]));
     for (int i = 0; i < 40; i++) {
         z[i] = NAN;
@@ -561,7 +612,7 @@ int main(void)
         cmocka_unit_test(norm_of_a_large_mean),
         cmocka_unit_test(attention_matches),
         cmocka_unit_test(attention_of_large_scores),
-        cmocka_unit_test(attention_of_the_last_rows),
+        cmocka_unit_test(attention_of_a_branch),
         cmocka_unit_test(rotary_matches),
         cmocka_unit_test(rotary_by_hand),
         cmocka_unit_test(swiglu_matches),

@@ -181,17 +181,18 @@ static void sequences_do_not_see_each_other(void **state)
 }
 
 /* Sequence 2 of the sample (9 tokens), cut after 6: the stem once, then the same three
- * tokens as a branch, twice, with another branch between them. */
+ * tokens as a branch, with another branch before that, and once more going on from the
+ * second token of the first branch. */
 static void branches_equal_whole_sequences(void **state)
 {
     enum { STEM = 6, OWN = 3 };
     sample_t *s = *state;
     const int32_t *whole = s->tokens + sample_offsets[2];
     const int32_t whole_offsets[] = {0, STEM + OWN};
-    const int32_t offsets[] = {0, STEM, STEM + OWN, STEM + 2 * OWN, STEM + 3 * OWN};
-    const int32_t stems[] = {-1, 0, 0, 0};
-    float whole_weights[STEM + OWN] = {0}, weights[STEM + 3 * OWN] = {0};
-    int32_t tokens[STEM + 3 * OWN];
+    const int32_t offsets[] = {0, STEM, STEM + OWN, STEM + 2 * OWN, STEM + 2 * OWN + 1};
+    const int32_t stems[] = {-1, 0, 0, 1}, starts[] = {0, STEM, STEM, STEM + 2};
+    float whole_weights[STEM + OWN] = {0}, weights[STEM + 2 * OWN + 1] = {0};
+    int32_t tokens[STEM + 2 * OWN + 1];
     const pal_batch_t one = {.sequences = 1,
                              .offsets = whole_offsets,
                              .tokens = whole,
@@ -200,33 +201,47 @@ static void branches_equal_whole_sequences(void **state)
                               .offsets = offsets,
                               .tokens = tokens,
                               .weights = weights,
-                              .stems = stems};
-    double expected, n[4], w[4];
+                              .stems = stems,
+                              .starts = starts};
+    double expected, l[STEM + 2 * OWN + 1];
 
     memcpy(tokens, whole, (STEM + OWN) * sizeof *tokens);
     for (int t = 0; t < OWN; t++) {
         whole_weights[STEM + t] = 1.0f;
         tokens[STEM + OWN + t] = (whole[STEM + t] + 1) % 23;
-        tokens[STEM + 2 * OWN + t] = whole[STEM + t];
-        for (int b = 0; b < 3; b++)
-            weights[STEM + b * OWN + t] = 1.0f;
+        weights[STEM + t] = weights[STEM + OWN + t] = 1.0f;
     }
+    tokens[STEM + 2 * OWN] = whole[STEM + 2];
+    weights[STEM + 2 * OWN] = 1.0f;
     assert_int_equal(pal_forward(s->pass, s->weights, &one, PAL_ALL_LAYERS, &s->err),
                      PAL_OK);
     pal_loss_nll_sequences(s->pass, &expected, NULL);
     assert_int_equal(pal_forward(s->pass, s->weights, &tree, PAL_ALL_LAYERS, &s->err),
                      PAL_OK);
-    pal_loss_nll_sequences(s->pass, n, w);
-    assert_true(n[0] == 0 && w[0] == 0 && w[1] == OWN);
-    assert_true(fabs(n[1] - expected) <= 1e-5 * expected);
-    assert_true(fabs(n[3] - expected) <= 1e-5 * expected);
-    assert_true(fabs(n[2] - expected) > 1e-3 * expected);
+    pal_loss_nll_tokens(s->pass, l);
+    for (int t = 0; t < STEM; t++)
+        assert_true(l[t] == 0);
+    l[0] = l[STEM] + l[STEM + 1] + l[STEM + 2];
+    assert_true(fabs(l[0] - expected) <= 1e-5 * expected);
+    l[0] = l[STEM] + l[STEM + 1] + l[STEM + 2 * OWN];
+    assert_true(fabs(l[0] - expected) <= 1e-5 * expected);
+    l[0] = l[STEM + OWN] + l[STEM + OWN + 1] + l[STEM + OWN + 2];
+    assert_true(fabs(l[0] - expected) > 1e-3 * expected);
 }
 
 static void impossible_stems_are_refused(void **state)
 {
-    static const int32_t cases[][3] = {
-        {-1, 1, -1}, {-1, 2, -1}, {-1, 0, 1}, {0, -1, -1}};
+    static const struct {
+        int32_t stems[3], starts[3];
+        const char *says;
+    } cases[] = {
+        {{-1, 1, -1}, {0, 4, 0}, "sequence 1: sequence 1 cannot be its stem"},
+        {{-1, 2, -1}, {0, 4, 0}, "sequence 1: sequence 2 cannot be its stem"},
+        {{0, -1, -1}, {4, 0, 0}, "sequence 0: sequence 0 cannot be its stem"},
+        {{-1, -1, -1}, {0, 4, 0}, "sequence 1: sequence -1 cannot be its stem"},
+        {{-1, 0, 1}, {0, 2, 6}, "begins with 6 tokens of sequence 1, which has 1 to 5"},
+        {{-1, 0, 1}, {0, 2, 0}, "begins with 0 tokens of sequence 1, which has 1 to 5"},
+    };
     static const int32_t offsets[] = {0, 4, 7, 9};
     sample_t *s = *state;
     const float weights[9] = {0};
@@ -236,12 +251,35 @@ static void impossible_stems_are_refused(void **state)
                                    .offsets = offsets,
                                    .tokens = s->tokens,
                                    .weights = weights,
-                                   .stems = cases[i]};
+                                   .stems = cases[i].stems,
+                                   .starts = cases[i].starts};
 
         assert_int_equal(pal_forward(s->pass, s->weights, &batch, 0, &s->err),
                          PAL_EINVAL);
-        assert_non_null(strstr(s->err.text, "cannot be its stem"));
+        assert_non_null(strstr(s->err.text, cases[i].says));
     }
+}
+
+static void impossible_ends_are_refused(void **state)
+{
+    sample_t *s = *state;
+    const int32_t offsets[] = {0, 4}, far[] = {4}, near[] = {3};
+    int32_t tokens[] = {1, 2, 3, 4, 5};
+    const float weights[5] = {0};
+    pal_batch_t batch = {.sequences = 1,
+                         .offsets = offsets,
+                         .tokens = tokens,
+                         .weights = weights,
+                         .ends = 1,
+                         .before = far};
+
+    assert_int_equal(pal_forward(s->pass, s->weights, &batch, 0, &s->err), PAL_EINVAL);
+    assert_non_null(strstr(s->err.text, "comes after place 4; the batch has 0 to 3"));
+    batch.before = near;
+    assert_int_equal(pal_forward(s->pass, s->weights, &batch, 0, &s->err), PAL_OK);
+    tokens[4] = s->layout->shape.vocab;
+    assert_int_equal(pal_forward(s->pass, s->weights, &batch, 0, &s->err), PAL_EINVAL);
+    assert_non_null(strstr(s->err.text, "end 0: token id 23 is outside 0 to 22"));
 }
 
 static void equal_input_gives_equal_bits(void **state)
@@ -422,6 +460,7 @@ int main(void)
         SAMPLE_TESTS(sequences_do_not_see_each_other),
         SAMPLE_TESTS(branches_equal_whole_sequences),
         SAMPLE_TESTS(impossible_stems_are_refused),
+        SAMPLE_TESTS(impossible_ends_are_refused),
         SAMPLE_TESTS(equal_input_gives_equal_bits),
         SAMPLE_TESTS(reserved_memory_is_kept),
         cmocka_unit_test(too_much_memory_is_refused),
