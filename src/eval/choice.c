@@ -141,20 +141,44 @@ static int is_right(const double *nll, int32_t choices, int32_t answer)
     return 1;
 }
 
+static int check_edits(const pal_edit_t *edits, int32_t count, pal_error_t *err)
+{
+    for (int32_t i = 0; i < count; i++) {
+        if (edits[i].kind == PAL_EDIT_GATE)
+            return PAL_REJECT(err, "edit %d: a gate, which no answer notices", (int)i);
+        if (edits[i].kind == PAL_EDIT_ADD && edits[i].rows != 1)
+            return PAL_REJECT(
+                err, "edit %d: a delta of %d rows; expected 1, the same at every token",
+                (int)i, (int)edits[i].rows);
+    }
+    return PAL_OK;
+}
+
 int pal_scorer_run(pal_scorer_t *scorer, pal_pass_t *pass, const float *weights,
                    const int32_t *facts, int32_t n, uint8_t *right, double *accuracy,
                    pal_error_t *err)
 {
-    const pal_world_t *world = scorer->corpus->world;
-    int64_t count = 0;
+    return pal_scorer_run_edited(scorer, pass, weights, NULL, 0, facts, n, right,
+                                 accuracy, err);
+}
 
+int pal_scorer_run_edited(pal_scorer_t *scorer, pal_pass_t *pass, const float *weights,
+                          const pal_edit_t *edits, int32_t count, const int32_t *facts,
+                          int32_t n, uint8_t *right, double *accuracy, pal_error_t *err)
+{
+    const pal_world_t *world = scorer->corpus->world;
+    int64_t yeses = 0;
+    int rc = check_edits(edits, count, err);
+
+    if (rc != PAL_OK)
+        return rc;
     for (int32_t first = 0, until; first < n; first = until) {
         const double *nll = scorer->nll;
-        int rc;
 
         until = fill(scorer, facts, first, n);
-        rc = pal_forward(pass, weights, pal_share_batch(scorer->share, &scorer->batch),
-                         PAL_ALL_LAYERS, err);
+        rc = pal_forward_edited(pass, weights,
+                                pal_share_batch(scorer->share, &scorer->batch),
+                                PAL_ALL_LAYERS, edits, count, err);
         if (rc != PAL_OK)
             return rc;
         sum_choices(scorer, pass);
@@ -164,10 +188,10 @@ int pal_scorer_run(pal_scorer_t *scorer, pal_pass_t *pass, const float *weights,
 
             if (right)
                 right[i] = (uint8_t)yes;
-            count += yes;
+            yeses += yes;
             nll += fact->choice_count;
         }
     }
-    *accuracy = n ? (double)count / n : NAN;
+    *accuracy = n ? (double)yeses / n : NAN;
     return PAL_OK;
 }

@@ -6,7 +6,7 @@
 #ifndef PAL_EVAL_CHOICE_H
 #define PAL_EVAL_CHOICE_H
 
-#include "model/pass.h"
+#include "model/edit.h"
 #include "world/corpus.h"
 
 /* Tokens of a batch for scoring, each choice with its question: what is left of them
@@ -27,5 +27,14 @@ PAL_MUST_CHECK
 int pal_scorer_run(pal_scorer_t *scorer, pal_pass_t *pass, const float *weights,
                    const int32_t *facts, int32_t n, uint8_t *right, double *accuracy,
                    pal_error_t *err);
+
+/* The same of a model with these edits: does it still answer without this direction?
+ * They have to be the same at every token: PAL_EINVAL for a delta of several rows, and
+ * for a gate, which no answer notices. */
+PAL_MUST_CHECK
+int pal_scorer_run_edited(pal_scorer_t *scorer, pal_pass_t *pass, const float *weights,
+                          const pal_edit_t *edits, int32_t count, const int32_t *facts,
+                          int32_t n, uint8_t *right, double *accuracy,
+                          pal_error_t *err);
 
 #endif
