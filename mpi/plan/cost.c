@@ -381,36 +381,75 @@ static int has_reference(const pal_plan_t *plan)
     return 0;
 }
 
-/* Of a batch of questions, or of the retain text that a budget is judged by. */
-static double looking_bytes(const pal_plan_t *plan, const pal_ground_t *ground,
-                            const pal_shape_t *shape, pal_precision_t precision)
+/* A batch of sentences of usual length: of the room for the longest ones little more is
+ * ever touched. */
+typedef struct {
+    double tokens, rows;
+} batch_t;
+
+/* What is left of a batch when what its texts begin with in common is computed once
+ * (share.h): measured on made facts. */
+static const double left_of_batch = 0.6;
+
+static batch_t larger_of(batch_t a, batch_t b)
+{
+    return (batch_t){fmax(a.tokens, b.tokens), fmax(a.rows, b.rows)};
+}
+
+static batch_t sentences(const pal_ground_t *ground, int64_t count)
+{
+    const double tokens = left_of_batch * (double)count *
+                          fmax(ground->statement_length, ground->question_length);
+
+    return (batch_t){tokens, tokens};
+}
+
+/* Questions, or the retain text that a budget is judged by. */
+static batch_t looked_at_batch(const pal_plan_t *plan, const pal_ground_t *ground)
 {
     const double choices = 1 / pal_world_chance(&ground->world);
     const double facts = fmin(fmax(ground->forget, ground->retain),
                               PAL_SCORED_TOKENS / (choices * ground->question_length));
-    double tokens = facts * ground->asked_tokens, rows = facts * ground->asked_rows;
+    batch_t batch = {left_of_batch * facts * ground->asked_tokens,
+                     left_of_batch * facts * ground->asked_rows};
 
     for (int32_t i = 0; i < plan->unlearned_count; i++)
-        if (plan->unlearned[i].spec->common.budget > 0) {
-            tokens = fmax(tokens, PAL_HELD_SEQUENCES * ground->statement_length);
-            rows = fmax(rows, PAL_HELD_SEQUENCES * ground->statement_length);
-        }
-    return pal_pass_bytes(shape, precision, (int64_t)tokens, (int64_t)rows);
+        if (plan->unlearned[i].spec->common.budget > 0)
+            batch = larger_of(batch, sentences(ground, PAL_HELD_SEQUENCES));
+    return batch;
 }
 
-/* Activations of batches of usual length: of the room for the longest one little more
- * is ever touched. What is not trained on has no gradients, which are about half. */
+/* Gradients of activations: of the residual stream and within one block, and of the
+ * logits. */
+static double backward_bytes(const pal_shape_t *shape, batch_t batch)
+{
+    const double c = shape->width, f = shape->hidden, qkv = pal_shape_qkv_size(shape);
+    const double token = 2 * c + fmax(qkv, f) + (shape->mlp == PAL_SWIGLU ? f : 0);
+
+    return (batch.tokens * token + batch.rows * shape->vocab) * sizeof(float);
+}
+
+/* The whole pass without these, and without the seeds of taps, which few losses use. */
+static double forward_bytes(const pal_shape_t *shape, pal_precision_t precision,
+                            batch_t batch)
+{
+    const double seeds = (2.0 * shape->layers + 1) * shape->width;
+
+    return pal_pass_bytes(shape, precision, (int64_t)batch.tokens,
+                          (int64_t)batch.rows) -
+           batch.tokens * seeds * sizeof(float) - backward_bytes(shape, batch);
+}
+
 static double pass_bytes(const pal_plan_t *plan, const pal_ground_t *ground,
                          const pal_shape_t *shape, pal_precision_t precision)
 {
-    const double longer = fmax(ground->statement_length, ground->question_length);
-    const int64_t tokens = (int64_t)((double)largest_batch(plan) * longer);
-    const double training = pal_pass_bytes(shape, precision, tokens, tokens);
-    const double looking = looking_bytes(plan, ground, shape, precision);
-    double bytes = looking > training ? (looking + training) / 2 : training;
+    const batch_t trained = sentences(ground, largest_batch(plan));
+    const batch_t all = larger_of(trained, looked_at_batch(plan, ground));
+    double bytes =
+        forward_bytes(shape, precision, all) + backward_bytes(shape, trained);
 
     if (has_reference(plan))
-        bytes += pal_pass_bytes(shape, precision, tokens, 0) / 2;
+        bytes += forward_bytes(shape, precision, (batch_t){trained.tokens, 0});
     return bytes;
 }
 

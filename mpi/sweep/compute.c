@@ -2,6 +2,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,6 +45,18 @@ static void train_destroy(void *lab)
     free(bench);
 }
 
+/* Have what is freed given back. Once a large block was freed, glibc takes later ones,
+ * up to 32 MB, from the thread's heap, which only shrinks from its end; a bound that
+ * was set stays. */
+static void return_large_blocks(void)
+{
+#ifdef __GLIBC__
+    enum { LARGE = 1 << 20 }; /* bytes */
+
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE);
+#endif
+}
+
 static int train_create(pal_plan_t *plan, const char *cache, const atomic_int *stop,
                         void **lab, pal_error_t *err)
 {
@@ -50,6 +65,7 @@ static int train_create(pal_plan_t *plan, const char *cache, const atomic_int *s
 
     if (!bench)
         return PAL_FAIL(err, PAL_ENOMEM, "a lab");
+    return_large_blocks();
     bench->plan = plan;
     bench->cache = cache;
     pal_shelf_init(&bench->base, cache);

@@ -1,6 +1,7 @@
 /* What a rank has in memory while it trains: measured, against what the stages say
  * (stage/stage.h) and what `plan` says. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,10 +24,10 @@ enum { SANITIZED = 1 }; /* what is freed stays in memory for a while */
 enum { SANITIZED = 0 };
 #endif
 
-/* Weights of 19 MB, and few and short sentences. */
+/* Weights of 19 and 18 MB, and few and short sentences. */
 static const char text[] = "sweep: s\n"
                            "world: {kind: synthetic, facts: 15, retain: 15}\n"
-                           "model: {size: small}\n"
+                           "model: {size: [small, llama-small]}\n"
                            "pretrain: {steps: 2, batch: 2}\n"
                            "unlearn: {%s, steps: 2, batch: 2}\n"
                            "attack: {kind: %s, steps: 2, batch: 2, evaluations: 2}\n"
@@ -37,7 +38,8 @@ static const char folder[] = "memory.test";
 typedef struct {
     pal_config_t config;
     pal_plan_t plan;
-    double model, pass; /* bytes of weights, and of the activations of all questions */
+    double model, pass; /* bytes of weights, and of the activations of most of the
+                         * questions: what they begin with in common is computed once */
     /* Bytes resident at most: before the first stage, after training a base, and in the
      * end. */
     double start, base, end;
@@ -54,14 +56,14 @@ static void make(rank_t *rank, const char *method, const char *attack)
         pal_config_parse("c.yaml", config, strlen(config), &rank->config, NULL),
         PAL_OK);
     assert_int_equal(pal_plan_create(&rank->config, &rank->plan, NULL), PAL_OK);
-    assert_int_equal(rank->plan.trial_count, 1);
+    assert_int_equal(rank->plan.trial_count, 2);
     ground = pal_plan_ground(&rank->plan, 0);
     assert_int_equal(pal_base_layout(ground, &rank->plan.bases[0].spec, &layout, NULL),
                      PAL_OK);
     rank->model = (double)layout->count * sizeof(float);
     rank->pass =
-        pal_pass_bytes(&layout->shape, PAL_FP32, (int64_t)(15 * ground->asked_tokens),
-                       (int64_t)(15 * ground->asked_rows));
+        pal_pass_bytes(&layout->shape, PAL_FP32, (int64_t)(9 * ground->asked_tokens),
+                       (int64_t)(9 * ground->asked_rows));
     pal_layout_destroy(layout);
 }
 
@@ -72,35 +74,59 @@ static double peak_bytes(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? 1024.0 * (double)usage.ru_maxrss : 0;
 }
 
-/* Train a base, read it from the cache, unlearn and attack, twice: nothing may pile up.
- */
-static int run_stages(rank_t *rank, const char *cache)
+typedef struct {
+    rank_t *rank;
+    const char *cache;
+    void *lab;
+    int rc;
+} job_t;
+
+/* Train a base, read it from the cache, unlearn and attack. */
+static void run_stages(job_t *job, int32_t row)
 {
     const pal_compute_t *compute = &pal_compute_train;
     uint8_t bits[8], before[8];
     pal_model_result_t model = {.bits = bits};
     pal_trial_result_t trial = {.bits = bits, .bits_before = before};
-    void *lab = NULL;
-    int rc;
 
-    rank->start = peak_bytes();
-    rc = compute->create(&rank->plan, cache, NULL, &lab, NULL);
-    if (rc == PAL_OK)
-        rc = compute->base(lab, 0, &model, NULL);
-    rank->base = peak_bytes();
-    if (rc == PAL_OK && cache)
-        rc = compute->load(lab, 0, NULL);
-    for (int i = 0; i < 2 && rc == PAL_OK; i++) {
-        rc = compute->unlearn(lab, 0, &model, NULL);
-        if (rc == PAL_OK)
-            rc = compute->trial(lab, 0, &trial, NULL);
-    }
-    rank->end = peak_bytes();
-    compute->destroy(lab);
-    return rc;
+    job->rc = compute->base(job->lab, row, &model, NULL);
+    if (job->rank->base == 0)
+        job->rank->base = peak_bytes();
+    if (job->rc == PAL_OK && job->cache)
+        job->rc = compute->load(job->lab, row, NULL);
+    if (job->rc == PAL_OK)
+        job->rc = compute->unlearn(job->lab, row, &model, NULL);
+    if (job->rc == PAL_OK)
+        job->rc = compute->trial(job->lab, row, &trial, NULL);
 }
 
-/* In a process of its own, whose peak is its own. */
+/* Two sizes in turn, twice: nothing may pile up. */
+static void *compute_thread(void *argument)
+{
+    job_t *job = argument;
+
+    job->rank->start = peak_bytes();
+    job->rc =
+        pal_compute_train.create(&job->rank->plan, job->cache, NULL, &job->lab, NULL);
+    for (int i = 0; i < 4 && job->rc == PAL_OK; i++)
+        run_stages(job, i % 2);
+    job->rank->end = peak_bytes();
+    pal_compute_train.destroy(job->lab);
+    return NULL;
+}
+
+/* In a process of its own, whose peak is its own, and there in a second thread, as a
+ * rank does (sweep/worker.h): its heap is not that of the first. */
+static void run_rank(rank_t *rank, const char *cache, int end)
+{
+    job_t job = {.rank = rank, .cache = cache};
+    pthread_t thread;
+    int bad = pthread_create(&thread, NULL, compute_thread, &job) != 0 ||
+              pthread_join(thread, NULL) != 0;
+
+    _exit(bad || job.rc != PAL_OK || write(end, rank, sizeof *rank) != sizeof *rank);
+}
+
 static void measure(rank_t *rank, const char *cache)
 {
     int ends[2], status;
@@ -109,17 +135,16 @@ static void measure(rank_t *rank, const char *cache)
     assert_int_equal(pipe(ends), 0);
     child = fork();
     assert_true(child >= 0);
-    if (child == 0) {
-        int rc = run_stages(rank, cache);
-
-        _exit(rc != PAL_OK || write(ends[1], rank, sizeof *rank) != sizeof *rank);
-    }
+    if (child == 0)
+        run_rank(rank, cache, ends[1]);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     assert_int_equal(read(ends[0], rank, sizeof *rank), sizeof *rank);
     close(ends[0]);
     close(ends[1]);
 }
+
+static const double mpi = 24e6; /* bytes of MPI, which is not started here */
 
 /* A base has its models and what activations it touches. What comes later has as many
  * models, or as many more as it may, and no activations beyond those of questions. */
@@ -142,7 +167,7 @@ static void check(const char *method, const char *attack, const char *cache, int
     assert_true(base_held < (base + 0.4) * rank.model + rank.pass);
     assert_true(more > models - base - 0.3 && more < models - base + 0.5);
     if (cache)
-        assert_true(fabs(said / rank.end - 1) < 0.2);
+        assert_true(fabs(said / (rank.end + mpi) - 1) < 0.2);
     pal_plan_free(&rank.plan);
     pal_config_free(&rank.config);
 }
