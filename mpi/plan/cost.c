@@ -53,7 +53,7 @@ static int timed_step(void *ctx, int64_t i, const float *weights, float *grad,
     if (watch->count == MOST_STEPS ||
         (watch->count >= 1 && start - watch->first > ENOUGH_SECONDS))
         return PAL_ESTOP;
-    rc = pal_forward(watch->pass, weights, pal_stream_next(watch->stream),
+    rc = pal_forward(watch->pass, weights, pal_stream_next_shared(watch->stream),
                      PAL_ALL_LAYERS, err);
     if (rc != PAL_OK)
         return rc;
@@ -387,10 +387,6 @@ typedef struct {
     double tokens, rows;
 } batch_t;
 
-/* What is left of a batch when what its texts begin with in common is computed once
- * (share.h): measured on made facts. */
-static const double left_of_batch = 0.6;
-
 static batch_t larger_of(batch_t a, batch_t b)
 {
     return (batch_t){fmax(a.tokens, b.tokens), fmax(a.rows, b.rows)};
@@ -398,8 +394,8 @@ static batch_t larger_of(batch_t a, batch_t b)
 
 static batch_t sentences(const pal_ground_t *ground, int64_t count)
 {
-    const double tokens = left_of_batch * (double)count *
-                          fmax(ground->statement_length, ground->question_length);
+    const double tokens =
+        (double)count * fmax(ground->statement_tokens, ground->question_tokens);
 
     return (batch_t){tokens, tokens};
 }
@@ -407,11 +403,9 @@ static batch_t sentences(const pal_ground_t *ground, int64_t count)
 /* Questions, or the retain text that a budget is judged by. */
 static batch_t looked_at_batch(const pal_plan_t *plan, const pal_ground_t *ground)
 {
-    const double choices = 1 / pal_world_chance(&ground->world);
     const double facts = fmin(fmax(ground->forget, ground->retain),
-                              PAL_SCORED_TOKENS / (choices * ground->question_length));
-    batch_t batch = {left_of_batch * facts * ground->asked_tokens,
-                     left_of_batch * facts * ground->asked_rows};
+                              PAL_SCORED_TOKENS / ground->asked_length);
+    batch_t batch = {facts * ground->asked_tokens, facts * ground->asked_rows};
 
     for (int32_t i = 0; i < plan->unlearned_count; i++)
         if (plan->unlearned[i].spec->common.budget > 0)

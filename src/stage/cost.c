@@ -23,9 +23,7 @@ static double training_flops(const pal_ground_t *ground, const pal_base_spec_t *
 static double scoring_flops(const pal_ground_t *ground, const pal_base_spec_t *spec,
                             double facts)
 {
-    double choices = 1 / pal_world_chance(&ground->world);
-
-    return facts * choices * sequence_flops(ground, spec, ground->question_length, 0);
+    return facts * sequence_flops(ground, spec, ground->asked_tokens, 0);
 }
 
 /* The weights, and what trains them; an adapter's moments are small. */
@@ -60,7 +58,7 @@ int pal_trial_models(const pal_attack_spec_t *spec)
 double pal_base_flops(const pal_ground_t *ground, const pal_base_spec_t *spec)
 {
     return training_flops(ground, spec, &spec->pretrain.recipe,
-                          ground->statement_length) +
+                          ground->statement_tokens) +
            scoring_flops(ground, spec, ground->world.count);
 }
 
@@ -73,10 +71,10 @@ double pal_unlearn_flops(const pal_ground_t *ground, const pal_base_spec_t *base
     if (spec->common.budget > 0)
         flops += (double)spec->common.recipe.steps / PAL_LOOK_EVERY *
                  PAL_HELD_SEQUENCES *
-                 sequence_flops(ground, base, ground->statement_length, 1);
+                 sequence_flops(ground, base, ground->statement_tokens, 1);
     if (spec->method->role == PAL_UNLEARNS)
         flops += cost * training_flops(ground, base, &spec->common.recipe,
-                                       ground->statement_length);
+                                       ground->statement_tokens);
     return flops;
 }
 
@@ -89,6 +87,6 @@ double pal_trial_flops(const pal_ground_t *ground, const pal_base_spec_t *base,
     double facts = (1 + looks) * 2 * ground->largest_fold + ground->retain;
 
     return cost * training_flops(ground, base, &spec->common.recipe,
-                                 ground->question_length) +
+                                 ground->question_tokens) +
            scoring_flops(ground, base, facts);
 }

@@ -20,34 +20,58 @@ static void measure_folds(pal_ground_t *ground)
     ground->retain = world->count - ground->forget;
 }
 
-static double mean_length(const pal_corpus_t *corpus, pal_form_t form)
+/* Mean tokens of a text of that form that a batch computes: what texts begin with in
+ * common counts once (model/share.h). 0 if there are none. */
+static int measure_form(const pal_ground_t *ground, pal_form_t form, double *tokens,
+                        pal_error_t *err)
 {
-    int64_t tokens = 0, examples = 0;
+    enum { MOST_TEXTS = 32, BATCHES = 8 };
+    const pal_corpus_t *corpus = &ground->corpus;
+    pal_stream_t *stream = NULL;
+    pal_pool_t pool = {0};
+    int32_t texts = MOST_TEXTS;
+    int64_t computed = 0;
+    int rc = PAL_OK;
 
-    for (int32_t i = 0; i < corpus->count; i++)
-        if (corpus->examples[i].form == form) {
-            tokens += corpus->examples[i].length;
-            examples++;
-        }
-    return examples ? (double)tokens / (double)examples : 0;
+    for (int32_t fact = 0; fact < ground->world.count && rc == PAL_OK; fact++)
+        rc = pal_pool_add(&pool, corpus, fact, form, 1, err);
+    if (pool.count < texts) /* or equal ones would be shared */
+        texts = pool.count;
+    if (rc == PAL_OK && texts > 0)
+        rc = pal_stream_create(corpus, &pool, texts, ground->world.key, "measure",
+                               &stream, err);
+    for (int i = 0; i < BATCHES && rc == PAL_OK && stream; i++)
+        computed += pal_batch_tokens(pal_stream_next_shared(stream));
+    *tokens = texts > 0 ? (double)computed / texts / BATCHES : 0;
+    pal_stream_destroy(stream);
+    pal_pool_free(&pool);
+    return rc;
 }
 
-/* What the facts are asked with (eval/choice.h). */
-static void measure_questions(pal_ground_t *ground)
+/* What the facts are asked with (eval/choice.h). The right choice of every question is
+ * among question_tokens; nothing is computed for the last token of a choice. */
+static void measure_choices(pal_ground_t *ground)
 {
-    const pal_world_t *world = &ground->world;
-    int64_t prompts = 0, choices = 0;
+    const pal_corpus_t *corpus = &ground->corpus;
+    const double facts = ground->world.count;
+    int64_t tokens = 0, choices = 0, others = 0;
 
-    for (int32_t fact = 0; fact < world->count; fact++) {
-        const pal_example_t *example =
-            &ground->corpus.examples[pal_corpus_question(&ground->corpus, fact, 0)];
+    for (int32_t fact = 0; fact < ground->world.count; fact++) {
+        const pal_fact_t *asked = &ground->world.facts[fact];
 
-        prompts += example->prompt;
-        for (int32_t c = 0; c < world->facts[fact].choice_count; c++)
-            choices += example[c].length - example[c].prompt;
+        for (int32_t c = 0; c < asked->choice_count; c++) {
+            const pal_example_t *example =
+                &corpus->examples[pal_corpus_question(corpus, fact, c)];
+            const int32_t own = example->length - example->prompt;
+
+            tokens += example->length;
+            choices += own - (c > 0); /* the first tokens have one place before them */
+            others += c == asked->answer ? 0 : own - 1;
+        }
     }
-    ground->asked_tokens = (double)(prompts + choices) / world->count;
-    ground->asked_rows = (double)choices / world->count;
+    ground->asked_length = (double)tokens / facts;
+    ground->asked_rows = (double)choices / facts;
+    ground->asked_tokens = ground->question_tokens + (double)others / facts;
 }
 
 int pal_ground_create(const pal_world_spec_t *world, int64_t words,
@@ -59,14 +83,16 @@ int pal_ground_create(const pal_world_spec_t *world, int64_t words,
     rc = pal_world_make(world->kind, world->state, &ground->world, err);
     if (rc == PAL_OK)
         rc = pal_corpus_create(&ground->world, (int32_t)words, &ground->corpus, err);
+    if (rc == PAL_OK)
+        rc = measure_form(ground, PAL_STATEMENT, &ground->statement_tokens, err);
+    if (rc == PAL_OK)
+        rc = measure_form(ground, PAL_QUESTION, &ground->question_tokens, err);
     if (rc != PAL_OK) {
         pal_ground_free(ground);
         return rc;
     }
     measure_folds(ground);
-    ground->statement_length = mean_length(&ground->corpus, PAL_STATEMENT);
-    ground->question_length = mean_length(&ground->corpus, PAL_QUESTION);
-    measure_questions(ground);
+    measure_choices(ground);
     return PAL_OK;
 }
 

@@ -25,13 +25,14 @@ enum { PAL_HELD_SEQUENCES = 64 }; /* of retain text that a budget is judged by *
 typedef struct {
     pal_world_t world;
     pal_corpus_t corpus;
-    int32_t forget, retain;  /* facts of each role */
-    int32_t largest_fold;    /* facts */
-    double statement_length; /* mean tokens of a statement, and of a question with
-                                choice */
-    double question_length;
-    double asked_tokens; /* mean tokens of a question with all its choices, */
-    double asked_rows;   /* and of the choices alone */
+    int32_t forget, retain; /* facts of each role */
+    int32_t largest_fold;   /* facts */
+
+    /* Mean tokens that a batch computes (model/share.h): of a statement, of a question
+     * with its right choice, of a question with all of its choices. */
+    double statement_tokens, question_tokens, asked_tokens;
+    double asked_rows;   /* mean places that predict the choices of a question */
+    double asked_length; /* the same, each with the question before it */
 } pal_ground_t;
 
 /* Make the world and tokenise it. On failure *ground is zeroed. */
