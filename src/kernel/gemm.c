@@ -11,8 +11,9 @@ const char *const pal_precision_names[PAL_PRECISIONS] = {"fp32", "bf16"};
 
 /* A product is cut into tiles that depend on its sizes alone, and each is computed by
  * one thread: so the number of threads does not change a bit. Large tiles, because both
- * factors are packed anew for each; what takes a third of a millisecond stays whole. */
-enum { TILE = 512 };
+ * factors are packed anew for each, but enough for a few threads to share; what takes a
+ * third of a millisecond stays whole. */
+enum { TILE = 512, FEWEST_TILES = 4 };
 
 static const int64_t whole = (int64_t)1 << 25; /* multiply-adds */
 
@@ -44,27 +45,44 @@ static void multiply_tile(const product_t *p, int32_t i, int32_t j, int32_t rows
                     p->form == PAL_A_B ? 0.0f : 1.0f, c, p->n);
 }
 
-/* Length of the pieces of n: about equal, whole vectors, at most TILE. */
-static int32_t piece(int32_t n)
+/* Length of `pieces` pieces of n: about equal, whole vectors. */
+static int32_t piece(int32_t n, int32_t pieces)
 {
-    const int32_t pieces = (n + TILE - 1) / TILE;
-
     return ((n + pieces - 1) / pieces + 15) / 16 * 16;
+}
+
+typedef struct {
+    int32_t down, across; /* how many */
+} tiles_t;
+
+static tiles_t cut(const product_t *p)
+{
+    tiles_t tiles = {1, 1};
+
+    if ((int64_t)p->m * p->n * p->k < whole)
+        return tiles;
+    tiles.down = (p->m + TILE - 1) / TILE;
+    tiles.across = (p->n + TILE - 1) / TILE;
+    while (tiles.down * tiles.across < FEWEST_TILES)
+        if (p->m / tiles.down >= p->n / tiles.across)
+            tiles.down *= 2;
+        else
+            tiles.across *= 2;
+    return tiles;
 }
 
 static void multiply(const product_t *p)
 {
-    const int small = (int64_t)p->m * p->n * p->k < whole;
-    const int32_t high = small ? p->m : piece(p->m), wide = small ? p->n : piece(p->n);
-    const int32_t across = (p->n + wide - 1) / wide;
-    const int32_t tiles = (p->m + high - 1) / high * across;
+    const tiles_t tiles = cut(p);
+    const int32_t high = piece(p->m, tiles.down), wide = piece(p->n, tiles.across);
 
     PAL_PARALLEL
-    for (int32_t t = 0; t < tiles; t++) {
-        const int32_t i = t / across * high, j = t % across * wide;
+    for (int32_t t = 0; t < tiles.down * tiles.across; t++) {
+        const int32_t i = t / tiles.across * high, j = t % tiles.across * wide;
 
-        multiply_tile(p, i, j, high < p->m - i ? high : p->m - i,
-                      wide < p->n - j ? wide : p->n - j);
+        if (i < p->m && j < p->n)
+            multiply_tile(p, i, j, high < p->m - i ? high : p->m - i,
+                          wide < p->n - j ? wide : p->n - j);
     }
 }
 
