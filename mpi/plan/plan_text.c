@@ -29,7 +29,7 @@ static void print_unlearned(FILE *out, const pal_plan_t *plan, int32_t row)
     print_table(out, "model.", pal_model_params, &base->spec.model);
     print_table(out, "pretrain.", pal_pretrain_params, &base->spec.pretrain);
     fprintf(out, " method=%s", spec->id);
-    print_table(out, "", pal_unlearn_table(spec), &spec->common);
+    print_table(out, "", pal_unlearn_params, &spec->common);
     print_table(out, "", spec->method->params, spec->state);
 }
 

@@ -24,11 +24,6 @@ const pal_param_t pal_pretrain_params[] = {
 };
 
 const pal_param_t pal_unlearn_params[] = {
-    /* The first, for pal_unlearn_table(). */
-    {"adapter", PAL_COUNT, offsetof(pal_unlearn_common_t, adapter), 0, 0, 65536, NULL,
-     NULL, "1",
-     "rank of adapters (LoRA, alpha twice that) trained in place of the weights; 0: "
-     "none"},
     PAL_RECIPE_PARAMS(pal_unlearn_common_t, recipe, 250, 32, 1e-3, 10, "cosine"),
     {"coefficient", PAL_REAL, offsetof(pal_unlearn_common_t, coefficient), 1, 0, 1e9,
      NULL, NULL, "1", "weight of the unlearning term; the retain term has weight 1"},
@@ -37,6 +32,10 @@ const pal_param_t pal_unlearn_params[] = {
     {"budget", PAL_REAL, offsetof(pal_unlearn_common_t, budget), 0, 0, 1e9, NULL, NULL,
      "nats per token",
      "how far the NLL of retain text may rise: the run ends before; 0 sets no limit"},
+    {"adapter", PAL_COUNT, offsetof(pal_unlearn_common_t, adapter), 0, 0, 65536, NULL,
+     NULL, "1",
+     "rank of adapters (LoRA, alpha twice that) trained in place of the weights; 0: "
+     "none"},
     {0},
 };
 
@@ -59,11 +58,6 @@ void pal_spec_normalize(pal_base_spec_t *base, pal_unlearn_spec_t *unlearn)
     unlearn->common.recipe.lr = 0;
     if (unlearn->method->role == PAL_FLOOR)
         base->pretrain.taught = 0;
-}
-
-const pal_param_t *pal_unlearn_table(const pal_unlearn_spec_t *spec)
-{
-    return spec->common.adapter ? pal_unlearn_params : pal_unlearn_params + 1;
 }
 
 pal_adapter_spec_t pal_unlearn_adapter(const pal_unlearn_common_t *common)
@@ -104,7 +98,7 @@ pal_key_t pal_unlearn_key(pal_key_t base, const pal_unlearn_spec_t *spec)
 
     begin_key(&hash, "unlearned", base);
     pal_hash_print(&hash, "method=%s", spec->id);
-    pal_param_hash(pal_unlearn_table(spec), &spec->common, &hash);
+    pal_param_hash(pal_unlearn_params, &spec->common, &hash);
     pal_param_hash(spec->method->params, spec->state, &hash);
     return pal_hash_end(&hash);
 }

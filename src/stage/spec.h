@@ -85,10 +85,6 @@ void pal_spec_normalize(pal_base_spec_t *base, pal_unlearn_spec_t *unlearn);
 /* 1 if the coefficient means something for the method (not for a control). */
 int pal_unlearn_has_coefficient(const pal_unlearn_spec_t *spec);
 
-/* The rows of pal_unlearn_params that define a run: without an adapter it is what it
- * was before there was one, and neither key nor setting has that row. */
-const pal_param_t *pal_unlearn_table(const pal_unlearn_spec_t *spec);
-
 /* The adapter that `adapter` asks for: of every matrix of the blocks that the method
  * trains, alpha twice the rank. */
 pal_adapter_spec_t pal_unlearn_adapter(const pal_unlearn_common_t *common);

@@ -41,24 +41,6 @@ static void unused_words_do_not_change_the_key(void **state)
     assert_false(pal_key_equal(f->base_key, base_key(f, &spec)));
 }
 
-/* A parameter that came later leaves the keys of runs without it as they were, and so
- * their numbers (code schema 4). */
-static void no_adapter_leaves_the_key(void **state)
-{
-    static const pal_key_t no_parent;
-    pal_unlearn_spec_t spec = {.id = "gd"};
-    char with[PAL_KEY_TEXT], without[PAL_KEY_TEXT];
-
-    (void)state;
-    assert_int_equal(pal_method_find(spec.id, &spec.method, NULL), PAL_OK);
-    pal_param_defaults(pal_unlearn_params, &spec.common);
-    pal_key_text(pal_unlearn_key(no_parent, &spec), without);
-    assert_string_equal(without, "75007e5edfcba941baa2950b7eac0c9f");
-    set(pal_unlearn_params, &spec.common, "adapter", "8");
-    pal_key_text(pal_unlearn_key(no_parent, &spec), with);
-    assert_string_not_equal(with, without);
-}
-
 static void controls_are_normalized(void **state)
 {
     fixture_t *f = *state;
@@ -512,7 +494,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_parameter_changes_the_key),
         cmocka_unit_test(unused_words_do_not_change_the_key),
-        cmocka_unit_test(no_adapter_leaves_the_key),
         cmocka_unit_test(controls_are_normalized),
         cmocka_unit_test(taught_facts_are_nested),
         cmocka_unit_test(the_attacker_never_sees_v_or_dev),

@@ -347,25 +347,6 @@ static void settings_name_everything_but_the_seed(void **unused)
     drop(&made);
 }
 
-/* Nor does a run without an adapter say so: it is what it was before there was one. */
-static void settings_name_an_adapter_that_is_there(void **unused)
-{
-    made_t made;
-    int32_t with = 0;
-
-    (void)unused;
-    make(HEAD "unlearn: {method: gd, adapter: [0, 8]}\n" ATTACK, &made);
-    assert_int_equal(made.plan.unlearned_count, 4);
-    for (int32_t u = 0; u < 4; u++) {
-        const char *setting = pal_plan_setting(&made.plan, u);
-
-        with += strstr(setting, " method=gd adapter=8 ") != NULL;
-        assert_null(strstr(setting, "adapter=0"));
-    }
-    assert_int_equal(with, 1);
-    drop(&made);
-}
-
 static void what_tables_cannot_see_is_refused(void **unused)
 {
     static const struct {
@@ -458,7 +439,6 @@ int main(void)
         cmocka_unit_test(unused_words_are_shared),
         cmocka_unit_test(equal_configs_have_equal_plans),
         cmocka_unit_test(settings_name_everything_but_the_seed),
-        cmocka_unit_test(settings_name_an_adapter_that_is_there),
         cmocka_unit_test(what_tables_cannot_see_is_refused),
         cmocka_unit_test(a_hundred_thousand_trials),
         cmocka_unit_test(keymap_keeps_every_key),
