@@ -209,10 +209,10 @@ static void print_header(const bench_t *bench, int part)
 {
     if (part == STEPS)
         printf(
-            "\ntraining steps: tokens that are no pads; longest; share of the "
-            "machine's FLOP/s;\ntime over that of the layers' matrix products "
-            "alone, and over "
-            "these and attention%s\n"
+            "\ntraining steps: tokens of the texts; longest; GFLOP/s of what is "
+            "computed (what\ntexts begin with in common once), and their share of "
+            "the machine's; time over that\nof the layers' matrix products alone, "
+            "and over these and attention%s\n"
             "model        sequences    threads  tokens/s         GFLOP/s  machine    "
             "over   both%s\n",
             bench->script ? ";\nPyTorch's time over ours, median (range)" : "",
