@@ -37,7 +37,7 @@ RESULTS = {"base": MODEL_RESULTS, "unlearned": ["steps_done", *MODEL_RESULTS], "
 ERRORS = {1: "", 0: "", 2: "made to fail", 3: "made to diverge"}
 
 
-def config(sweep, seeds, facts, sizes, taught, models, steps, adapters, holdouts):
+def config(sweep, seeds, facts, sizes, taught, models, steps, adapters, attacks, holdouts):
     methods = [f"  - {{method: {method}}}" if coefficient is None else
                f"  - {{method: {method}, coefficient: {coefficient}, steps: {steps}, "
                f"adapter: {adapters}}}" for method, coefficient in models]
@@ -46,8 +46,8 @@ def config(sweep, seeds, facts, sizes, taught, models, steps, adapters, holdouts
         f"world: {{kind: synthetic, facts: {facts}, retain: 20}}",
         f"model: {{size: [{', '.join(sizes)}]}}", f"seed: {list(seeds)}",
         f"pretrain: {{taught: {list(taught)}}}", "unlearn:", *methods,
-        f"attack: {{kind: finetune, lr: {list(RATES)}, holdout: {list(holdouts)}, "
-        "evaluations: 3}", ""])
+        f"attack: {{kind: [{', '.join(attacks)}], lr: {list(RATES)}, "
+        f"holdout: {list(holdouts)}, evaluations: 3}}", ""])
 
 
 def simulate(path, *options):
@@ -129,6 +129,8 @@ def draw_trial(row, base, unlearned, folds):
     p = MODELS[model_of(row)][2]
     if rate == RATES[1] and row["method"] == "gd":
         p -= 0.1
+    if row["attack"] == "lora":
+        p -= 0.2
     rng = generator(*model_of(row), row["unlearn_steps"], rate, holdout, row["seed"],
                     row["model"], row["taught"])
     bits = answer(rng, known[v], p)
@@ -162,13 +164,13 @@ def blank(row):
 
 
 def make(path, sweep="made", seeds=(0, 1, 2), facts=300, sizes=("nano",), taught=(1.0,),
-         models=tuple(MODELS), unlearn_steps=(100,), adapters=(0,), holdouts=(0, 1),
-         state=lambda i, row: 1, steps_done=lambda row: row["unlearn_steps"]):
+         models=tuple(MODELS), unlearn_steps=(100,), adapters=(0,), attacks=("finetune",),
+         holdouts=(0, 1), state=lambda i, row: 1, steps_done=lambda row: row["unlearn_steps"]):
     """Make a file; state(i, row) says what becomes of the i-th trial, steps_done(row) how
     far an unlearning run got. Returns its trials."""
     with open(f"{path}.yaml", "w", encoding="utf-8") as file:
         file.write(config(sweep, seeds, facts, sizes, taught, models, list(unlearn_steps),
-                          list(adapters), holdouts))
+                          list(adapters), attacks, holdouts))
     if os.path.exists(path):
         os.remove(path)
     simulate(path, "quiet=1")

@@ -1,9 +1,12 @@
 """`palimpsest show FILE --json` and results.py say the same of the same file.
 
 Values agree to rounding; intervals within the noise of 2,000 resamples, as the two draw
-different random numbers. Usage: test_show.py PALIMPSEST SWEEP_SIM
+different random numbers. What README.md shows with pandas says the same too. Usage: test_show.py PALIMPSEST SWEEP_SIM
 """
 
+import contextlib
+import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -17,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "analysis
 import made
 import results as res
 
+README = os.path.join(os.path.dirname(res.__file__), "README.md")
 ROLES = ("unlearns", "ceiling", "floor")
 CALIBRATION = dict(taught=(0.0, 0.5, 1.0),
                    models=(("none", None), ("filtered", None), ("gd", 0.3)))
@@ -32,6 +36,7 @@ KINDS = {
                      models=(("none", None), ("filtered", None), ("gd", 0.3))),
     "adapters": dict(adapters=(0, 8), seeds=(0, 1),
                      models=(("none", None), ("filtered", None), ("gd", 0.3))),
+    "attacks": dict(attacks=("finetune", "lora"), seeds=(0, 1)),
     "budget": dict(steps_done=made.early),
 }
 
@@ -115,6 +120,25 @@ class Show(unittest.TestCase):
                     value = cell.accuracy("bits").value
                     if not np.isnan(value):
                         self.assertIn(f"{value:.2f}", run.stdout)
+
+    @unittest.skipUnless(importlib.util.find_spec("pandas"), "this Python has no pandas")
+    def test_pandas(self):
+        """What analysis/README.md shows, of a file with two attacks and two sizes."""
+        made.make(self.path, sizes=("nano", "micro"), attacks=("finetune", "lora"))
+        with open(README, encoding="utf-8") as file:
+            snippet = file.read().split("```python\n")[1].split("```")[0]
+        self.assertIn('"results/quickstart.h5"', snippet)
+        shown = {}
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            exec(snippet.replace('"results/quickstart.h5"', repr(self.path)), shown)
+        self.assertIn("v_after", said.getvalue())
+        cells = json.loads(show(self.path, "--json").stdout)["cells"]
+        self.assertEqual(len(shown["table"]), len(cells))
+        means = shown["chosen"].groupby(["setting", "cell"])
+        for one in cells:
+            for name in ("v_before", "retain_before", "v_after", "retain_after"):
+                place = one["setting"], one["attack_setting"]
+                self.assertAlmostEqual(means[name].mean()[place], one[name]["value"])
 
     def test_variants_are_named(self):
         for kind, labels in (("variants", ("steps=100", "steps=200")),
