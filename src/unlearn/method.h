@@ -70,8 +70,9 @@ typedef struct {
     int frozen;
 
     /* 1 if what step() leaves in grad is a direction to go against and not the gradient
-     * of *loss: masked, normalised, taken at other weights. The contract suite then
-     * does not compare them, so that what is exact about it needs a test of its own. */
+     * of *loss: masked, normalised, taken at other weights, weighted by constants that
+     * depend on the weights (WGA). The contract suite then does not compare them, so
+     * that what is exact about it needs a test of its own. */
     int direction;
 
     /* Optional. PAL_EINVAL if the parameters do not fit a model of this shape, or these

@@ -252,7 +252,12 @@ static void attacks_are_deterministic_and_read_only(void **state)
     free(last);
 }
 
-/* --- Gradients: the slope of the loss along the gradient is the gradient's norm --- */
+/* --- Gradients: the slope of a term along its gradient is the gradient's norm --- */
+
+/* The loss is coefficient * forget + retain (method.h): so the retain term is what
+ * coefficient 0 leaves, the forget term what 1 adds. Each for itself, because one may
+ * be tiny beside the other, and a wrong sign of it would drown. */
+typedef enum { RETAIN, FORGET } term_t;
 
 typedef struct {
     fixture_t *f;
@@ -262,7 +267,7 @@ typedef struct {
     const pal_unlearn_spec_t *spec;
     pal_pool_t retain;
     uint8_t train[64];
-    float *grad;
+    float *grad, *without; /* of the last term_at(); scratch */
 } slope_t;
 
 static void close_streams(slope_t *s)
@@ -286,18 +291,33 @@ static void open_streams(slope_t *s)
 }
 
 /* The loss at weights on the same batches each time. */
-static double loss_at(slope_t *s, int64_t step, const float *weights)
+static double loss_at(slope_t *s, double coefficient, int64_t step,
+                      const float *weights, float *grad)
 {
     pal_error_t err;
     double loss = 0;
 
     close_streams(s);
     open_streams(s);
-    memset(s->grad, 0, weight_bytes(s->f));
-    assert_int_equal(s->method->step(s->state, &s->run, step, weights, s->train,
-                                     s->grad, &loss, &err),
-                     PAL_OK);
+    s->run.coefficient = coefficient;
+    memset(grad, 0, weight_bytes(s->f));
+    assert_int_equal(
+        s->method->step(s->state, &s->run, step, weights, s->train, grad, &loss, &err),
+        PAL_OK);
     return loss;
+}
+
+static double term_at(slope_t *s, term_t term, int64_t step, const float *weights)
+{
+    double both;
+
+    if (term == RETAIN)
+        return loss_at(s, 0, step, weights, s->grad);
+    both = loss_at(s, 1, step, weights, s->grad);
+    both -= loss_at(s, 0, step, weights, s->without);
+    for (int64_t i = 0; i < s->f->layout->count; i++)
+        s->grad[i] -= s->without[i];
+    return both;
 }
 
 static double norm(const float *x, int64_t n)
@@ -309,13 +329,43 @@ static double norm(const float *x, int64_t n)
     return sqrt(square);
 }
 
-/* At step `at`, after the edits that come before it. */
-static void check_slope(slope_t *s, int64_t at, const char *id)
+/* 0 if the step does not have the term. weights: written, restored to rounding. */
+static int check_term(slope_t *s, term_t term, int64_t at, float *weights,
+                      const char *id)
+{
+    int64_t n = s->f->layout->count;
+    float *g = malloc(weight_bytes(s->f));
+    double value = term_at(s, term, at, weights), length = norm(s->grad, n);
+    double up, down, slope, h = 3e-3;
+
+    memcpy(g, s->grad, weight_bytes(s->f));
+    for (int64_t i = 0; i < n && length > 0; i++)
+        weights[i] += (float)(h * g[i] / length);
+    up = term_at(s, term, at, weights);
+    for (int64_t i = 0; i < n && length > 0; i++)
+        weights[i] -= (float)(2 * h * g[i] / length);
+    down = term_at(s, term, at, weights);
+    for (int64_t i = 0; i < n && length > 0; i++)
+        weights[i] += (float)(h * g[i] / length);
+    free(g);
+    if (length == 0 && value == 0)
+        return 0;
+    slope = (up - down) / (2 * h);
+    /* Central difference in FP32: truncation O(h^2), rounding about 1e-7 / h. */
+    if (length == 0 || fabs(slope - length) > 0.01 * length)
+        fail_msg("%s: %s term: %g, slope %g, gradient norm %g in step %lld", id,
+                 term == RETAIN ? "retain" : "forget", value, slope, length,
+                 (long long)at);
+    return 1;
+}
+
+/* At step `at`, after the edits that come before it; 1 if it has a forget term. */
+static int check_slopes(slope_t *s, int64_t at, const char *id)
 {
     int64_t n = s->f->layout->count;
     pal_error_t err;
-    float *w = calloc((size_t)n, sizeof *w), *g = malloc(weight_bytes(s->f));
-    double length, up, down, h = 3e-3;
+    float *w = malloc(weight_bytes(s->f));
+    int forgets, retains;
 
     for (int64_t i = 0; i < n;
          i++) /* away from the start, where some gradients vanish */
@@ -323,22 +373,11 @@ static void check_slope(slope_t *s, int64_t at, const char *id)
     for (int64_t i = 0; i <= at && s->method->edit; i++)
         assert_int_equal(s->method->edit(s->state, &s->run, i, s->train, w, &err),
                          PAL_OK);
-    (void)loss_at(s, at, w);
-    memcpy(g, s->grad, weight_bytes(s->f));
-    length = norm(g, n);
-    assert_true(length > 0);
-    for (int64_t i = 0; i < n; i++)
-        w[i] += (float)(h * g[i] / length);
-    up = loss_at(s, at, w);
-    for (int64_t i = 0; i < n; i++)
-        w[i] -= (float)(2 * h * g[i] / length);
-    down = loss_at(s, at, w);
-    /* Central difference in FP32: truncation O(h^2), rounding about 1e-7 / h. */
-    if (fabs((up - down) / (2 * h) - length) > 0.01 * length)
-        fail_msg("%s: slope %g, gradient norm %g in step %lld", id,
-                 (up - down) / (2 * h), length, (long long)at);
+    forgets = check_term(s, FORGET, at, w, id);
+    retains = check_term(s, RETAIN, at, w, id);
+    assert_true(forgets || retains);
     free(w);
-    free(g);
+    return forgets;
 }
 
 static void method_gradients_match_the_loss(void **state)
@@ -349,15 +388,17 @@ static void method_gradients_match_the_loss(void **state)
     for (int i = 0; i < pal_method_count(); i++) {
         pal_unlearn_spec_t spec = unlearn_spec(pal_method_id(i));
         slope_t s = {.f = f, .method = spec.method, .state = spec.state, .spec = &spec};
+        int forgets;
 
         if (spec.method->role != PAL_UNLEARNS || spec.method->direction)
             continue;
         s.run = (pal_unlearning_t){.layout = f->layout,
                                    .start = f->start,
-                                   .coefficient = 0.3,
+                                   .coefficient = 1,
                                    .steps = 10,
                                    .key = pal_unlearn_key(f->base_key, &spec)};
         s.grad = malloc(weight_bytes(f));
+        s.without = malloc(weight_bytes(f));
         assert_int_equal(pal_pass_create(f->layout, &s.run.pass, &err), PAL_OK);
         assert_int_equal(pal_pass_create(f->layout, &s.run.frozen, &err), PAL_OK);
         assert_int_equal(pal_pool_retain(&f->ground, &f->base, &s.retain, &err),
@@ -368,9 +409,12 @@ static void method_gradients_match_the_loss(void **state)
         open_streams(&s);
         if (s.method->begin)
             assert_int_equal(s.method->begin(spec.state, &s.run, &err), PAL_OK);
-        (void)loss_at(&s, 0, f->start); /* methods may measure the start at step 0 */
-        check_slope(&s, 1, pal_method_id(i));
-        check_slope(&s, s.run.steps - 1, pal_method_id(i));
+        /* methods may measure the start at step 0 */
+        (void)loss_at(&s, 1, 0, f->start, s.grad);
+        forgets = check_slopes(&s, 1, pal_method_id(i));
+        forgets |= check_slopes(&s, s.run.steps - 1, pal_method_id(i));
+        if (!forgets)
+            fail_msg("%s: the coefficient changes nothing", pal_method_id(i));
         if (s.method->end)
             s.method->end(spec.state);
         close_streams(&s);
@@ -378,6 +422,7 @@ static void method_gradients_match_the_loss(void **state)
         pal_pass_destroy(s.run.frozen);
         pal_pool_free(&s.retain);
         free(s.grad);
+        free(s.without);
     }
 }
 
