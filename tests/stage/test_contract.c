@@ -17,6 +17,12 @@ static void check_table(const char *id, const pal_param_t *table, size_t state_s
     }
 }
 
+static void check_order(const char *list, const char *before, const char *id)
+{
+    if (strcmp(before, id) >= 0)
+        fail_msg("%s: '%s' must come before '%s'", list, id, before);
+}
+
 static void tables_are_well_formed(void **state)
 {
     (void)state;
@@ -27,7 +33,8 @@ static void tables_are_well_formed(void **state)
         assert_non_null(method->summary);
         assert_true((method->role == PAL_UNLEARNS) == (method->step != NULL));
         assert_false(method->adapter && method->edit);
-        assert_true(i == 0 || strcmp(pal_method_id(i - 1), pal_method_id(i)) < 0);
+        if (i > 0)
+            check_order("methods.def", pal_method_id(i - 1), pal_method_id(i));
     }
     for (int i = 0; i < pal_attack_count(); i++) {
         const pal_attack_t *attack = pal_attack_at(i);
@@ -37,7 +44,8 @@ static void tables_are_well_formed(void **state)
         assert_non_null(attack->step);
         assert_true(attack->cost >= 0);
         assert_false(attack->adapter && (attack->answer || attack->edit));
-        assert_true(i == 0 || strcmp(pal_attack_id(i - 1), pal_attack_id(i)) < 0);
+        if (i > 0)
+            check_order("attacks.def", pal_attack_id(i - 1), pal_attack_id(i));
     }
     check_table("model", pal_model_params, sizeof(pal_model_spec_t));
     check_table("pretrain", pal_pretrain_params, sizeof(pal_pretrain_t));
