@@ -24,7 +24,9 @@ void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight);
 /* The seed of sum_b scale[b] * n_b. */
 void pal_loss_nll_seed(pal_pass_t *pass, const double *scale);
 
-/* l[t] (M), 0 where nothing is predicted. No seed. */
+/* l[t] (M), 0 where nothing is predicted. No seed. M is at most
+ * pal_stream_most_tokens() of the stream; of a batch of pal_stream_next() it is
+ * pal_pass_tokens(). */
 void pal_loss_nll_tokens(pal_pass_t *pass, double *l);
 
 /* Token mean of weight_t l_t; weight (M) of any sign, one for each token as something
