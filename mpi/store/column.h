@@ -30,7 +30,8 @@ typedef enum {
     PAL_ROW_DIVERGED /* a result */
 } pal_state_t;
 
-enum { PAL_ERROR_BYTES = 256, PAL_HOST_BYTES = 64, PAL_SESSIONS = 256 };
+enum { PAL_ERROR_BYTES = 256, PAL_HOST_BYTES = 64 };
+enum { PAL_COMMIT_BYTES = 64, PAL_SESSIONS = 256 };
 
 typedef enum { PAL_F64, PAL_I32, PAL_I64, PAL_U8, PAL_U32, PAL_STRING } pal_storage_t;
 

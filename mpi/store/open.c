@@ -302,16 +302,21 @@ static int put_time(pal_store_t *store, const char *column, double value,
                          store->session, 1, &value, err);
 }
 
+/* started[PAL_SESSIONS]: not above 0 where the row is free. */
+static int read_started(const pal_store_t *store, double *started, pal_error_t *err)
+{
+    if (store->rows[PAL_TABLE_SESSIONS] != PAL_SESSIONS)
+        return PAL_REJECT(err, "%s: /run/sessions has %d rows", store->path,
+                          store->rows[PAL_TABLE_SESSIONS]);
+    return pal_store_numbers(store, PAL_TABLE_SESSIONS, "started", started, err);
+}
+
 /* The first free row, else that of the oldest session. */
 static int find_session(pal_store_t *store, pal_error_t *err)
 {
     double started[PAL_SESSIONS];
-    int rc;
+    int rc = read_started(store, started, err);
 
-    if (store->rows[PAL_TABLE_SESSIONS] != PAL_SESSIONS)
-        return PAL_REJECT(err, "%s: /run/sessions has %d rows", store->path,
-                          store->rows[PAL_TABLE_SESSIONS]);
-    rc = pal_store_numbers(store, PAL_TABLE_SESSIONS, "started", started, err);
     if (rc != PAL_OK)
         return rc;
     store->session = 0;
@@ -353,5 +358,35 @@ int pal_store_session_end(pal_store_t *store, pal_error_t *err)
 
     if (rc == PAL_OK && fsync(store->fd) != 0)
         rc = PAL_FAIL(err, PAL_EIO, "%s: %s", store->path, strerror(errno));
+    return rc;
+}
+
+/* Two trees with changes may have different ones. */
+static int may_differ(const char *commit, const char *program)
+{
+    return strcmp(commit, program) != 0 || strstr(commit, "-dirty") != NULL;
+}
+
+int pal_store_other_commit(const pal_store_t *store, const char *program, char *commit,
+                           pal_error_t *err)
+{
+    double started[PAL_SESSIONS], last = 0;
+    char found[PAL_COMMIT_BYTES] = "";
+    int column = pal_column_find(PAL_TABLE_SESSIONS, "commit");
+    int rc = read_started(store, started, err);
+
+    for (int32_t i = 0; i < PAL_SESSIONS && rc == PAL_OK; i++) {
+        char text[PAL_COMMIT_BYTES + 1] = "";
+
+        if (!(started[i] > last))
+            continue;
+        rc = pal_store_get(store, column, i, 1, text, err);
+        if (rc == PAL_OK && may_differ(text, program)) {
+            last = started[i];
+            memcpy(found, text, sizeof found - 1);
+        }
+    }
+    if (rc == PAL_OK)
+        memcpy(commit, found, sizeof found);
     return rc;
 }

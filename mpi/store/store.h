@@ -127,6 +127,13 @@ int pal_store_session(pal_store_t *store, int32_t ranks, const char *hosts,
 PAL_MUST_CHECK
 int pal_store_session_end(pal_store_t *store, pal_error_t *err);
 
+/* commit[PAL_COMMIT_BYTES]: that of the last session which may have computed otherwise
+ * than `program` (pal_build_commit()) does, being another commit or one with changes;
+ * "" if there is none. PAL_EINVAL, PAL_EIO. */
+PAL_MUST_CHECK
+int pal_store_other_commit(const pal_store_t *store, const char *program, char *commit,
+                           pal_error_t *err);
+
 /* Bytes the results file of a plan will have, within a few per cent. */
 double pal_store_bytes(pal_plan_t *plan);
 

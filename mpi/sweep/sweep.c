@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "kernel/threads.h"
+#include "store/provenance.h"
 #include "sweep/coordinator.h"
 #include "sweep/paths.h"
 #include "sweep/start.h"
@@ -104,7 +105,40 @@ static int32_t count(const pal_sweep_t *sweep, pal_table_t table, pal_state_t st
     return n;
 }
 
-static void say_start(pal_sweep_t *sweep, const pal_resume_t *resume)
+/* What follows the hash of a commit: "" or "-dirty". */
+static const char *dirt(const char *commit)
+{
+    const char *suffix = strchr(commit, '-');
+
+    return suffix ? suffix : "";
+}
+
+/* commit: of another program that computed rows of the file, or "". */
+static void warn(pal_sweep_t *sweep, const pal_resume_t *resume, const char *commit)
+{
+    pal_progress_t *progress = &sweep->progress;
+    const char *program = pal_build_commit();
+
+    if (resume->corrupt)
+        pal_progress_say(progress,
+                         "warning: %d rows of %s had a wrong checksum and are "
+                         "computed again",
+                         resume->corrupt, sweep->paths.file);
+    if (commit[0])
+        pal_progress_say(progress,
+                         "warning: rows here were computed by %.7s%s; this program is "
+                         "%.7s%s: `palimpsest verify %s` tells whether they still hold",
+                         commit, dirt(commit), program, dirt(program),
+                         sweep->paths.file);
+    if (sweep->options->threads > 1 && sweep->options->threads > sweep->cores)
+        pal_progress_say(progress,
+                         "warning: a rank of %d threads has only %d cores: fewer "
+                         "ranks a node, or mpirun --bind-to none",
+                         sweep->options->threads, sweep->cores);
+}
+
+static void say_start(pal_sweep_t *sweep, const pal_resume_t *resume,
+                      const char *commit)
 {
     const pal_plan_t *plan = sweep->plan;
     pal_progress_t *progress = &sweep->progress;
@@ -114,16 +148,7 @@ static void say_start(pal_sweep_t *sweep, const pal_resume_t *resume)
                        count(sweep, PAL_TABLE_TRIALS, PAL_ROW_DONE) + diverged,
                        pal_queue_flops(sweep->queue), seconds());
     progress->diverged = diverged;
-    if (resume->corrupt)
-        pal_progress_say(progress,
-                         "warning: %d rows of %s had a wrong checksum and are "
-                         "computed again",
-                         resume->corrupt, sweep->paths.file);
-    if (sweep->options->threads > 1 && sweep->options->threads > sweep->cores)
-        pal_progress_say(progress,
-                         "warning: a rank of %d threads has only %d cores: fewer "
-                         "ranks a node, or mpirun --bind-to none",
-                         sweep->options->threads, sweep->cores);
+    warn(sweep, resume, commit);
     if (sweep->options->quiet)
         return;
     if (resume->created == 2)
@@ -145,6 +170,7 @@ static void say_start(pal_sweep_t *sweep, const pal_resume_t *resume)
 static int open_store(pal_sweep_t *sweep, const char *text, pal_error_t *err)
 {
     const char *job = getenv("SLURM_JOB_ID");
+    char commit[PAL_COMMIT_BYTES] = "";
     pal_resume_t resume = {0};
     int rc = PAL_OK;
 
@@ -153,12 +179,14 @@ static int open_store(pal_sweep_t *sweep, const char *text, pal_error_t *err)
     if (rc == PAL_OK)
         rc = pal_store_open(sweep->paths.file, sweep->plan, text, PATIENCE,
                             &sweep->store, &resume, err);
+    if (rc == PAL_OK && resume.kept > 0)
+        rc = pal_store_other_commit(sweep->store, pal_build_commit(), commit, err);
     if (rc == PAL_OK)
         rc = pal_queue_create(sweep->plan, sweep->ranks, &sweep->queue, err);
     if (rc != PAL_OK)
         return rc;
     fill_queue(sweep);
-    say_start(sweep, &resume);
+    say_start(sweep, &resume, commit);
     if (pal_queue_left(sweep->queue) == 0)
         return PAL_OK;
     rc = make_folder(sweep->paths.cache, err);

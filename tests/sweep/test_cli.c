@@ -13,6 +13,7 @@
 
 #include "bad_config.h"
 #include "store/file.h"
+#include "store/provenance.h"
 
 static char program[4096], folder[] = "/tmp/palimpsest-cli-XXXXXX";
 static char output[1 << 16]; /* of the last command, both streams */
@@ -393,6 +394,49 @@ static void falsify(const char *config_text, int32_t row)
     pal_config_free(&config);
 }
 
+/* As if the first session had been one of another commit. */
+static void change_commit(const char *commit)
+{
+    char path[8192], bytes[PAL_COMMIT_BYTES] = "";
+    pal_store_t *store;
+
+    snprintf(path, sizeof path, "%s/out.h5", folder);
+    snprintf(bytes, sizeof bytes, "%s", commit);
+    assert_int_equal(pal_store_attach(path, 1, &store, NULL), PAL_OK);
+    assert_int_equal(pal_store_put(store, pal_column_find(PAL_TABLE_SESSIONS, "commit"),
+                                   0, 1, bytes, NULL),
+                     PAL_OK);
+    pal_store_close(store);
+}
+
+/* Once, whether or not there is something to compute, quiet or not. */
+static void rows_of_another_program_are_warned_of(void **unused)
+{
+    static const char warning[] = "warning: rows here were computed by ";
+    static const char *const commands[] = {"run c.yaml -o out.h5",
+                                           "run c.yaml -o out.h5 --quiet",
+                                           "run more.yaml -o out.h5 --quiet"};
+    const char *commit = pal_build_commit();
+    char says[256];
+
+    (void)unused;
+    write_config(small);
+    shell("sed 's/seed: .*/seed: [0, 1, 2]/' c.yaml >more.yaml");
+    assert_int_equal(run("run c.yaml -o out.h5"), 0);
+    assert_null(strstr(output, warning));
+    change_commit("0123456789abcdef-dirty");
+    snprintf(says, sizeof says,
+             "%s0123456-dirty; this program is %.7s%s: `palimpsest verify out.h5` "
+             "tells whether they still hold\n",
+             warning, commit, strstr(commit, "-dirty") ? "-dirty" : "");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(run(commands[i]), 0);
+        assert_says(says);
+        assert_null(strstr(strstr(output, warning) + 1, warning));
+    }
+    shell("rm out.h5 more.yaml");
+}
+
 static void verify_finds_a_false_row(void **unused)
 {
     (void)unused;
@@ -556,6 +600,7 @@ int main(void)
         cmocka_unit_test(a_damaged_row_is_not_done),
         cmocka_unit_test(a_sweep_from_run_to_show),
         cmocka_unit_test(a_run_that_diverges_is_a_row),
+        cmocka_unit_test(rows_of_another_program_are_warned_of),
         cmocka_unit_test(verify_finds_a_false_row),
         cmocka_unit_test(other_files_are_refused_in_one_line),
         cmocka_unit_test(every_flaw_of_a_facts_file_is_told),

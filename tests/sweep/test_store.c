@@ -276,6 +276,49 @@ static void sessions_go_round(void **unused)
     pal_store_close(store);
 }
 
+static void put_commit(const pal_store_t *store, int32_t session, const char *commit)
+{
+    char bytes[PAL_COMMIT_BYTES] = "";
+
+    snprintf(bytes, sizeof bytes, "%s", commit);
+    assert_int_equal(pal_store_put(store, pal_column_find(PAL_TABLE_SESSIONS, "commit"),
+                                   session, 1, bytes, NULL),
+                     PAL_OK);
+}
+
+static void the_last_other_commit_is_known(void **unused)
+{
+    /* of three sessions, and of the program; "" in the first: none of them */
+    static const char *const cases[][5] = {
+        {"", "a", "a", "a", "a"},
+        {"b", "a", "b", "a", "a"},
+        {"c", "b", "c", "a", "a"},
+        {"a", "a", "a", "a", "b"},
+        {"a", "a", "a", "a", "a-dirty"},
+        {"a-dirty", "a-dirty", "a", "a", "a"},
+        {"a-dirty", "a", "a", "a-dirty", "a-dirty"}, /* which changes? */
+        {"", "unknown", "unknown", "unknown", "unknown"},
+    };
+    char commit[PAL_COMMIT_BYTES];
+    pal_resume_t resume;
+    pal_store_t *store = open_for(&small, &resume);
+    pal_error_t err;
+
+    (void)unused;
+    assert_int_equal(pal_store_other_commit(store, "a", commit, &err), PAL_OK);
+    assert_string_equal(commit, "");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pal_store_session(store, 1, "here", "", &err), PAL_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int32_t k = 0; k < 3; k++)
+            put_commit(store, k, cases[i][1 + k]);
+        assert_int_equal(pal_store_other_commit(store, cases[i][4], commit, &err),
+                         PAL_OK);
+        assert_string_equal(commit, cases[i][0]);
+    }
+    pal_store_close(store);
+}
+
 static void the_size_is_foreseen(void **unused)
 {
     pal_resume_t resume;
@@ -334,6 +377,7 @@ int main(void)
         FRESH(a_larger_plan_takes_the_rows_over),
         FRESH(a_plan_without_the_rows_is_refused),
         FRESH(sessions_go_round),
+        FRESH(the_last_other_commit_is_known),
         FRESH(the_size_is_foreseen),
         cmocka_unit_test(the_schema_page_is_complete),
     };
