@@ -37,7 +37,7 @@ def panels(results):
     found = {}
     for cell in results.cells:
         if cell.chosen:
-            ground = (res.without(cell.ground, "taught"), cell.attack)
+            ground = (res.without(cell.ground, "taught"), cell.attack_setting)
             found.setdefault(ground, {}).setdefault(
                 tuple(cell.unlearning.items()), []).append(cell)
     parts = [dict(res.fields(ground), **res.fields(attack)) for ground, attack in found]

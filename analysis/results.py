@@ -154,9 +154,9 @@ class Cell:
         self.results, self.rows = results, rows
         trials, first = results.trials, rows[0]
         for name in ("world", "model", "taught", "method", "coefficient", "unlearn_lr",
-                     "unlearn_steps", "role", "setting"):
+                     "unlearn_steps", "role", "attack", "setting"):
             setattr(self, name, trials[name][first])
-        self.attack = without(trials["attack_setting"][first], "lr", "holdout")
+        self.attack_setting = without(trials["attack_setting"][first], "lr", "holdout")
         self.ground = results.base["setting"][trials["base"][first]]
         known = fields(self.ground)
         #: a setting without an adapter does not say so
@@ -207,12 +207,14 @@ class Cell:
 
     def floor(self):
         ground = without(self.ground, "taught")
-        return self.results.find(lambda c: c.role == FLOOR and c.attack == self.attack
-                                 and without(c.ground, "taught") == ground)
+        return self.results.find(
+            lambda c: c.role == FLOOR and c.attack_setting == self.attack_setting
+            and without(c.ground, "taught") == ground)
 
     def ceiling(self):
-        return self.results.find(lambda c: c.role == CEILING and c.attack == self.attack
-                                 and c.ground == self.ground)
+        return self.results.find(
+            lambda c: c.role == CEILING and c.attack_setting == self.attack_setting
+            and c.ground == self.ground)
 
     def accuracy(self, column):
         return mean(self.scores(column))
@@ -300,7 +302,7 @@ class Results:
         """One per world, model, pretraining and attack: what shares floor and ceiling."""
         found = {}
         for cell in [c for c in self.cells if c.role != FLOOR] or self.cells:
-            found.setdefault((cell.ground, cell.attack), []).append(cell)
+            found.setdefault((cell.ground, cell.attack_setting), []).append(cell)
         parts = [dict(fields(ground), **{"attack." + key.split(".")[-1]: value
                                          for key, value in fields(attack).items()})
                  for ground, attack in found]

@@ -12,7 +12,7 @@ import numpy as np
 import results as res
 
 KEYS = ("world", "model", "taught", "method", "coefficient", "unlearn_lr", "unlearn_steps",
-        "role")
+        "role", "attack")
 
 
 def record(cell):
@@ -31,7 +31,7 @@ def record(cell):
     row["floor"] = floor.accuracy("bits").value if floor else np.nan
     row["ceiling"] = ceiling.accuracy("bits").value if ceiling else np.nan
     row["damaged"], row["ended_early"] = int(cell.damaged()), cell.ended_early()
-    row["setting"], row["attack_setting"] = cell.setting, cell.attack
+    row["setting"], row["attack_setting"] = cell.setting, cell.attack_setting
     return row
 
 

@@ -86,6 +86,8 @@ class Scripts(unittest.TestCase):
         gd = next(row for row in rows if row["method"] == "gd" and
                   row["coefficient"] == "0.3")
         self.assertEqual((gd["done"], gd["seeds"], gd["facts"]), ("12", "3", "120"))
+        self.assertEqual((gd["attack"], gd["attack_setting"].split()[0]),
+                         ("finetune", "attack=finetune"))
         self.assertTrue(float(gd["corrected_recovery_low"])
                         < float(gd["corrected_recovery"])
                         < float(gd["corrected_recovery_high"]))

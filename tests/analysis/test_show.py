@@ -77,7 +77,7 @@ class Show(unittest.TestCase):
         for one, cell in zip(shown["cells"], results.cells):
             where = f"{cell.setting}:"
             self.assertEqual(one["setting"], cell.setting)
-            self.assertEqual(one["attack_setting"], cell.attack)
+            self.assertEqual(one["attack_setting"], cell.attack_setting)
             self.assertEqual(one["role"], ROLES[cell.role])
             self.assertEqual(one["trials"], cell.states)
             self.assertEqual(one["damaged"], bool(cell.damaged()))
