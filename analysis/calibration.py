@@ -8,6 +8,8 @@ has several values (configs/calibration.yaml); works on one that is still runnin
 
 import csv
 
+import packages  # before what may be missing
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D

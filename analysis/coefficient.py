@@ -6,6 +6,8 @@ after the attack, retain accuracy, floor and ceiling, with 95 % intervals. Works
 whose sweep is still running.
 """
 
+import packages  # before what may be missing
+
 import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch

@@ -7,6 +7,8 @@ A cell is what shares everything but seed, held-out fold and the attack's learni
 
 import csv
 
+import packages  # before what may be missing
+
 import numpy as np
 
 import results as res

@@ -123,6 +123,14 @@ class Scripts(unittest.TestCase):
         self.assert_refused("coefficient", "cannot write", self.path, "-o", self.at("a.doc"))
         self.assert_refused("table", "No such file", self.path, "-o", self.at("no/such.csv"))
 
+    def test_missing_packages(self):
+        alone = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        for name in ("coefficient", "calibration", "table"):
+            run = subprocess.run([sys.executable, "-S", os.path.join(FOLDER, f"{name}.py")],
+                                 capture_output=True, text=True, env=alone)
+            self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1), run.stderr)
+            self.assertRegex(run.stderr, f"^{name}.py: .* has no (numpy|matplotlib); ")
+
     def test_help(self):
         for name in ("coefficient", "calibration", "table"):
             run = script(name, "--help")
