@@ -36,6 +36,22 @@ static int nameless(const char *folder)
     return file;
 }
 
+/* Against what a file system loses, not against anybody: as fast as memory. */
+static uint64_t digest(const void *bytes, size_t n)
+{
+    const char *from = bytes;
+    uint64_t sum = n, word;
+
+    for (; n >= sizeof word; n -= sizeof word, from += sizeof word) {
+        memcpy(&word, from, sizeof word);
+        sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
+        sum ^= sum >> 32;
+    }
+    for (; n > 0; n--, from++)
+        sum = (sum ^ (unsigned char)*from) * 0x9e3779b97f4a7c15u;
+    return sum;
+}
+
 /* 0, or -1 as with a full disk. */
 static int write_file(int file, const char *bytes, size_t n)
 {
@@ -63,8 +79,10 @@ int pal_shelf_put(pal_shelf_t *shelf, const void *bytes, size_t n, pal_error_t *
     if (shelf->bytes != n)
         pal_shelf_free(shelf);
     shelf->bytes = n;
-    if (!shelf->memory && put_file(shelf, bytes, n) == 0)
+    if (!shelf->memory && put_file(shelf, bytes, n) == 0) {
+        shelf->digest = digest(bytes, n);
         return PAL_OK;
+    }
     if (!shelf->memory) {
         pal_shelf_free(shelf);
         shelf->memory = malloc(n);
@@ -84,6 +102,8 @@ int pal_shelf_get(const pal_shelf_t *shelf, void *bytes, pal_error_t *err)
         memcpy(bytes, shelf->memory, shelf->bytes);
         return PAL_OK;
     }
+    if (shelf->file < 0)
+        return PAL_FAIL(err, PAL_EINVAL, "nothing was set aside");
     for (size_t at = 0; at < shelf->bytes;) {
         ssize_t got = pread(shelf->file, to + at, shelf->bytes - at, (off_t)at);
 
@@ -92,5 +112,8 @@ int pal_shelf_get(const pal_shelf_t *shelf, void *bytes, pal_error_t *err)
                             shelf->folder, got < 0 ? strerror(errno) : "end of file");
         at += got > 0 ? (size_t)got : 0;
     }
+    if (digest(bytes, shelf->bytes) != shelf->digest)
+        return PAL_FAIL(err, PAL_EIO, "what was set aside in %s came back damaged",
+                        shelf->folder);
     return PAL_OK;
 }

@@ -8,6 +8,7 @@
 #define PAL_BASE_SHELF_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -19,6 +20,7 @@ typedef struct {
     int file;           /* -1: none */
     void *memory;       /* what is in no file */
     size_t bytes;       /* of what is set aside */
+    uint64_t digest;    /* of what is in a file */
 } pal_shelf_t;
 
 void pal_shelf_init(pal_shelf_t *shelf, const char *folder);
@@ -31,7 +33,8 @@ void pal_shelf_free(pal_shelf_t *shelf);
 PAL_MUST_CHECK
 int pal_shelf_put(pal_shelf_t *shelf, const void *bytes, size_t n, pal_error_t *err);
 
-/* The same bytes again: as many as were put, written. PAL_EIO. */
+/* The same bytes again: as many as were put, written. PAL_EIO: they cannot be read, or
+ * are not what was written; PAL_EINVAL: the shelf is empty. */
 PAL_MUST_CHECK
 int pal_shelf_get(const pal_shelf_t *shelf, void *bytes, pal_error_t *err);
 

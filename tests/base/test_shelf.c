@@ -43,6 +43,35 @@ static void check(pal_shelf_t *shelf, size_t n, int seed)
     assert_memory_equal(bytes, again, n);
 }
 
+static void an_empty_shelf_gives_nothing(void **unused)
+{
+    pal_shelf_t shelf;
+    pal_error_t err;
+
+    (void)unused;
+    pal_shelf_init(&shelf, folder);
+    assert_int_equal(pal_shelf_get(&shelf, again, &err), PAL_EINVAL);
+    check(&shelf, SMALL, 1);
+    pal_shelf_free(&shelf);
+    assert_int_equal(pal_shelf_get(&shelf, again, &err), PAL_EINVAL);
+}
+
+/* As when a file system took the bytes and lost them. */
+static void lost_bytes_are_noticed(void **unused)
+{
+    const char zero = 0;
+    pal_shelf_t shelf;
+    pal_error_t err;
+
+    (void)unused;
+    pal_shelf_init(&shelf, folder);
+    check(&shelf, LARGE, 1);
+    assert_int_equal(pwrite(shelf.file, &zero, 1, LARGE - 1), 1);
+    assert_int_equal(pal_shelf_get(&shelf, again, &err), PAL_EIO);
+    assert_non_null(strstr(err.text, "came back damaged"));
+    pal_shelf_free(&shelf);
+}
+
 static void what_was_put_comes_back(void **unused)
 {
     pal_shelf_t shelf;
@@ -112,6 +141,8 @@ static void a_lost_file_is_an_error(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_shelf_gives_nothing),
+        cmocka_unit_test(lost_bytes_are_noticed),
         cmocka_unit_test(what_was_put_comes_back),
         cmocka_unit_test(without_a_folder_it_is_in_memory),
         cmocka_unit_test(a_full_disk_is_no_failure),
