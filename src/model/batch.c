@@ -7,6 +7,11 @@ int32_t pal_batch_tokens(const pal_batch_t *batch)
     return batch->offsets[batch->sequences];
 }
 
+int pal_batch_whole(const pal_batch_t *batch)
+{
+    return !batch->stems && batch->ends == 0;
+}
+
 int32_t pal_batch_start(const pal_batch_t *batch, int32_t b)
 {
     return batch->starts ? batch->starts[b] : 0;

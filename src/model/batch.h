@@ -48,6 +48,9 @@ int32_t pal_batch_text(const pal_batch_t *batch, int32_t b, int32_t *places);
 /* Place of the token before the first one of sequence b, which has a stem. */
 int32_t pal_batch_before(const pal_batch_t *batch, int32_t b);
 
+/* 1 if every sequence is a whole text and all of it is computed. */
+int pal_batch_whole(const pal_batch_t *batch);
+
 /* N. */
 int32_t pal_batch_tokens(const pal_batch_t *batch);
 

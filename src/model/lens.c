@@ -1,6 +1,7 @@
 #include "model/lens.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,7 +125,8 @@ double pal_lens_nll(pal_lens_t *lens, pal_pass_t *pass, const float *weights,
     const float *logits = pal_lens_logits(lens, pass, weights, layer);
     double sum = 0.0, weight = 0.0;
 
-    assert(!batch->stems);
+    if (!pal_batch_whole(batch))
+        return NAN;
     for (int32_t i = 0; i < rows; i++)
         weight += (double)batch->weights[targets[i]];
     for (int32_t i = 0; i < rows; i++) {

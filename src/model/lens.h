@@ -27,10 +27,10 @@ const float *pal_lens_logits(pal_lens_t *lens, const pal_pass_t *pass,
                              const float *weights, int32_t layer);
 
 /* Token mean of the negative log-likelihood of these logits, in nats, as pal_loss_nll()
- * takes it, of a batch of whole texts, and scale times its gradient: into the seed of
- * that residual stream, and, if grad is not NULL, added to grad for the final norm and
- * the output matrix where `train` (as in pal_backward()) has them train. scale = 0:
- * value only. */
+ * takes it, of a batch of whole texts (of others NaN), and scale times its gradient:
+ * into the seed of that residual stream, and, if grad is not NULL, added to grad for
+ * the final norm and the output matrix where `train` (as in pal_backward()) has them
+ * train. scale = 0: value only. */
 double pal_lens_nll(pal_lens_t *lens, pal_pass_t *pass, const float *weights,
                     int32_t layer, double scale, const uint8_t *train, float *grad);
 

@@ -1,6 +1,5 @@
 #include "model/loss.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stddef.h>
 
@@ -14,12 +13,6 @@ typedef struct {
     const pal_batch_t *batch;
     int32_t sequence;
 } walk_t;
-
-static walk_t walk_sequences(const pal_batch_t *batch)
-{
-    assert(!batch->stems && batch->ends == 0);
-    return (walk_t){batch, 0};
-}
 
 static int32_t sequence_of(walk_t *walk, int32_t position)
 {
@@ -85,14 +78,16 @@ void pal_loss_nll_sequences(pal_pass_t *pass, double *n, double *weight)
     const int32_t *targets = pal_pass_targets(pass);
     const int32_t vocab = pal_pass_layout(pass)->shape.vocab;
     const float *logits = pal_pass_logits(pass);
-    walk_t walk = walk_sequences(batch);
+    walk_t walk = {batch, 0};
 
     for (int32_t b = 0; b < batch->sequences; b++) {
         if (n)
-            n[b] = 0.0;
+            n[b] = pal_batch_whole(batch) ? 0.0 : NAN;
         if (weight)
             weight[b] = 0.0;
     }
+    if (!pal_batch_whole(batch))
+        return;
     for (int32_t i = 0; i < pal_pass_rows(pass); i++) {
         const int32_t t = targets[i], b = sequence_of(&walk, t);
         const double w = (double)batch->weights[t];
@@ -111,10 +106,11 @@ void pal_loss_nll_seed(pal_pass_t *pass, const double *scale)
     const int32_t *targets = pal_pass_targets(pass);
     const sink_t sink = open_sink(pass, 1);
     const float *z = pal_pass_logits(pass);
-    walk_t walk = walk_sequences(batch);
+    walk_t walk = {batch, 0};
 
     for (int32_t i = 0; i < pal_pass_rows(pass); i++, z += sink.vocab) {
-        const int32_t t = targets[i], b = sequence_of(&walk, t);
+        const int32_t t = targets[i];
+        const int32_t b = pal_batch_whole(batch) ? sequence_of(&walk, t) : 0;
 
         (void)pal_cross_entropy_seed(open_row(&sink, i), z, sink.vocab,
                                      batch->tokens[t],
@@ -244,7 +240,8 @@ double pal_loss_residual_mse(pal_pass_t *pass, int32_t layer, const float *targe
     float *seed = scale != 0.0 ? pal_pass_seed_residual(pass, layer) : NULL;
     double sum = 0.0;
 
-    assert(!batch->stems);
+    if (!pal_batch_whole(batch))
+        return NAN;
     for (int32_t b = 0; b < batch->sequences; b++)
         for (int32_t t = batch->offsets[b] + 1; t < batch->offsets[b + 1]; t++) {
             const size_t row = (size_t)t * width;
@@ -291,7 +288,8 @@ double pal_loss_residual_cosine(pal_pass_t *pass, int32_t layer, const float *ta
     float *seed = scale != 0.0 ? pal_pass_seed_residual(pass, layer) : NULL;
     double sum = 0.0;
 
-    assert(!batch->stems);
+    if (!pal_batch_whole(batch))
+        return NAN;
     for (int32_t b = 0; b < batch->sequences; b++)
         for (int32_t t = batch->offsets[b] + 1; t < batch->offsets[b + 1]; t++) {
             const size_t at = (size_t)t * (size_t)width;

@@ -6,7 +6,8 @@
  * n_b = sum_t w_t l_t over its predicted tokens (summed NLL) and N_b = sum_t w_t.
  * "Token mean" of f is sum_t w_t f_t / sum_t w_t over the M tokens of the batch. NaN
  * logits give a NaN value, and so does a batch that predicts nothing. Token means may
- * be taken of any batch; what is per sequence, and the residual stream, of whole texts.
+ * be taken of any batch; what is per sequence, and the residual stream, of whole texts
+ * (pal_batch_whole()): of others it is NaN.
  */
 #ifndef PAL_MODEL_LOSS_H
 #define PAL_MODEL_LOSS_H

@@ -13,7 +13,7 @@ typedef struct {
 /* Where a text is: its tokens but the last are the first of the text of a sequence. */
 typedef struct {
     int32_t sequence, length;
-    int32_t last; /* place of the last token; ~e: end e */
+    int32_t last; /* place of the last token; ~e, until all are there: end e */
 } home_t;
 
 struct pal_share {
@@ -54,8 +54,6 @@ int pal_share_create(int32_t tokens, int32_t sequences, pal_share_t **out,
     share->batch = (pal_batch_t){.offsets = share->offsets,
                                  .tokens = share->tokens,
                                  .weights = share->weights,
-                                 .stems = share->stems,
-                                 .starts = share->starts,
                                  .before = share->before};
     *out = share;
     return PAL_OK;
@@ -176,6 +174,17 @@ static void append_ends(pal_share_t *share, int32_t texts)
             share->homes[b].last = share->used + ~share->homes[b].last;
 }
 
+/* None at all if every sequence is a whole text. */
+static void set_stems(pal_share_t *share)
+{
+    int32_t b = 0;
+
+    while (b < share->batch.sequences && share->stems[b] < 0)
+        b++;
+    share->batch.stems = b < share->batch.sequences ? share->stems : NULL;
+    share->batch.starts = share->batch.stems ? share->starts : NULL;
+}
+
 /* The first text after those that equal `text`, and how many tokens it shares. */
 static const text_t *skip_equal(const text_t *text, const text_t *after,
                                 int32_t *shared)
@@ -214,6 +223,7 @@ const pal_batch_t *pal_share_batch(pal_share_t *share, const pal_batch_t *batch)
         from = shared;
     }
     append_ends(share, batch->sequences);
+    set_stems(share);
     return &share->batch;
 }
 

@@ -43,6 +43,8 @@ static int all_known(const pal_frozen_nll_t *cache, const pal_batch_t *batch)
 int pal_frozen_nll(pal_frozen_nll_t *cache, const pal_unlearning_t *run,
                    const pal_batch_t *batch, const double **n, pal_error_t *err)
 {
+    if (!batch->ids)
+        return PAL_FAIL(err, PAL_EINVAL, "a batch without ids has no cached NLL");
     if (!all_known(cache, batch)) {
         int rc = pal_forward(run->frozen, run->start, batch, PAL_ALL_LAYERS, err);
 

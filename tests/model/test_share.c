@@ -222,6 +222,47 @@ static void bits_do_not_depend_on_threads(void **state)
     pal_share_destroy(share);
 }
 
+/* Losses that want whole texts say so of shared ones. */
+static void whole_texts_are_asked_for(void **state)
+{
+    const int32_t offsets[] = {0, 3, 6}, tokens[] = {1, 2, 3, 1, 2, 4};
+    const float weights[] = {0, 1, 1, 0, 1, 1};
+    const pal_batch_t two = {
+        .sequences = 2, .offsets = offsets, .tokens = tokens, .weights = weights};
+    sample_t *s = *state;
+    pal_share_t *share = create(6, 2);
+    const pal_batch_t *shared = pal_share_batch(share, &two);
+    const float target[12] = {0};
+    double n[2] = {0}, one[2] = {1, 1};
+
+    assert_true(pal_batch_whole(&two) && !pal_batch_whole(shared));
+    assert_int_equal(pal_forward(s->pass, s->weights, shared, PAL_ALL_LAYERS, &s->err),
+                     PAL_OK);
+    pal_loss_nll_sequences(s->pass, n, NULL);
+    assert_true(isnan(n[0]));
+    assert_true(isnan(pal_loss_residual_mse(s->pass, 0, target, 1, 1.0)));
+    assert_true(isnan(pal_loss_residual_cosine(s->pass, 0, target, 1.0)));
+    pal_loss_nll_seed(s->pass, one);
+    pal_share_destroy(share);
+}
+
+/* What nothing is shared of has no stems. */
+static void different_texts_stay_whole_sequences(void **unused)
+{
+    const int32_t offsets[] = {0, 2, 4}, tokens[] = {1, 2, 3, 4};
+    const float weights[] = {0, 1, 0, 1};
+    const pal_batch_t two = {
+        .sequences = 2, .offsets = offsets, .tokens = tokens, .weights = weights};
+    pal_share_t *share = create(4, 2);
+    const pal_batch_t *shared = pal_share_batch(share, &two);
+
+    (void)unused;
+    assert_null(shared->stems);
+    assert_null(shared->starts);
+    assert_int_equal(shared->ends, 2);
+    pal_share_destroy(share);
+}
+
 /* A batch with nothing in common and nothing to leave out keeps its tokens. */
 static void a_single_token_stays(void **unused)
 {
@@ -244,6 +285,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_beginning_is_held_once),
         cmocka_unit_test(a_single_token_stays),
+        cmocka_unit_test(different_texts_stay_whole_sequences),
+        SAMPLE_TESTS(whole_texts_are_asked_for),
         SAMPLE_TESTS(losses_are_those_of_the_texts),
         SAMPLE_TESTS(tokens_have_their_nll),
         SAMPLE_TESTS(bits_do_not_depend_on_threads),

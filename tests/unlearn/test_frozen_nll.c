@@ -9,6 +9,19 @@ static void measure(fixture_t *f, const pal_batch_t *batch, double *n)
     pal_loss_nll_sequences(f->run.pass, n, NULL);
 }
 
+static void shared_texts_are_refused(void **state)
+{
+    fixture_t *f = *state;
+    pal_frozen_nll_t cache;
+    const double *n = NULL;
+
+    assert_int_equal(pal_frozen_nll_init(&cache, f->run.forget, &f->err), PAL_OK);
+    assert_int_equal(pal_frozen_nll(&cache, &f->run,
+                                    pal_stream_next_shared(f->run.forget), &n, &f->err),
+                     PAL_EINVAL);
+    pal_frozen_nll_free(&cache);
+}
+
 /* Every example is seen in the first epoch: then the frozen weights are replaced by
  * NaN, and the same numbers come, without a pass that would show the NaN. */
 static void second_epoch_needs_no_forward(void **state)
@@ -66,6 +79,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(second_epoch_needs_no_forward),
         cmocka_unit_test(first_sight_is_a_plain_pass),
+        cmocka_unit_test(shared_texts_are_refused),
     };
 
     return cmocka_run_group_tests(tests, fixture_make, fixture_free);
