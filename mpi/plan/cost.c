@@ -338,25 +338,6 @@ static int larger(int a, int b)
     return a > b ? a : b;
 }
 
-static int64_t larger_batch(int64_t most, const pal_recipe_t *recipe)
-{
-    return recipe->steps > 0 && recipe->batch > most ? recipe->batch : most;
-}
-
-/* Sequences of the largest batch a stage on any base trains on. */
-static int64_t largest_batch(const pal_plan_t *plan)
-{
-    int64_t most = 1;
-
-    for (int32_t i = 0; i < plan->base_count; i++)
-        most = larger_batch(most, &plan->bases[i].spec.pretrain.recipe);
-    for (int32_t i = 0; i < plan->unlearned_count; i++)
-        most = larger_batch(most, &plan->unlearned[i].spec->common.recipe);
-    for (int32_t i = 0; i < plan->attack_count; i++)
-        most = larger_batch(most, &plan->trials[i].spec->common.recipe);
-    return most;
-}
-
 /* Models that the greediest stage has in memory. */
 static int most_models(const pal_plan_t *plan)
 {
@@ -371,16 +352,6 @@ static int most_models(const pal_plan_t *plan)
     return most;
 }
 
-/* 1 if a method runs a second pass beside that of the weights. */
-static int has_reference(const pal_plan_t *plan)
-{
-    for (int32_t i = 0; i < plan->unlearned_count; i++)
-        if (plan->unlearned[i].spec->method->frozen ||
-            plan->unlearned[i].spec->method->buffers > 0)
-            return 1;
-    return 0;
-}
-
 /* A batch of sentences of usual length: of the room for the longest ones little more is
  * ever touched. */
 typedef struct {
@@ -392,12 +363,54 @@ static batch_t larger_of(batch_t a, batch_t b)
     return (batch_t){fmax(a.tokens, b.tokens), fmax(a.rows, b.rows)};
 }
 
-static batch_t sentences(const pal_ground_t *ground, int64_t count)
+/* Of a recipe that draws texts of which so many tokens are computed. */
+static batch_t trained_batch(const pal_recipe_t *recipe, double tokens)
 {
-    const double tokens =
-        (double)count * fmax(ground->statement_tokens, ground->question_tokens);
+    const double all = recipe->steps > 0 ? (double)recipe->batch * tokens : 0;
 
-    return (batch_t){tokens, tokens};
+    return (batch_t){all, all};
+}
+
+/* Of a method; a reference has the same if it runs at all. */
+static batch_t unlearned_batch(const pal_ground_t *ground,
+                               const pal_unlearn_spec_t *spec)
+{
+    const double shared = fmax(ground->statement_tokens, ground->question_tokens);
+    const double whole = fmax(ground->statement_length, shared);
+    const pal_method_pass_t computes = spec->method->computes;
+    batch_t batch =
+        trained_batch(&spec->common.recipe, computes == PAL_LOGITS ? shared : whole);
+
+    if (computes == PAL_WHOLE_TAPS)
+        batch.rows = 0;
+    return batch;
+}
+
+/* Of the stages that train on a base. */
+static batch_t largest_batch(const pal_plan_t *plan, const pal_ground_t *ground)
+{
+    const double shared = fmax(ground->statement_tokens, ground->question_tokens);
+    batch_t batch = {0, 0};
+
+    for (int32_t i = 0; i < plan->base_count; i++)
+        batch = larger_of(batch,
+                          trained_batch(&plan->bases[i].spec.pretrain.recipe, shared));
+    for (int32_t i = 0; i < plan->unlearned_count; i++)
+        batch = larger_of(batch, unlearned_batch(ground, plan->unlearned[i].spec));
+    for (int32_t i = 0; i < plan->attack_count; i++)
+        batch = larger_of(batch, trained_batch(&plan->trials[i].spec->common.recipe,
+                                               ground->question_tokens));
+    return batch;
+}
+
+static batch_t reference_batch(const pal_plan_t *plan, const pal_ground_t *ground)
+{
+    batch_t batch = {0, 0};
+
+    for (int32_t i = 0; i < plan->unlearned_count; i++)
+        if (plan->unlearned[i].spec->method->reference)
+            batch = larger_of(batch, unlearned_batch(ground, plan->unlearned[i].spec));
+    return batch;
 }
 
 /* Questions, or the retain text that a budget is judged by. */
@@ -409,7 +422,9 @@ static batch_t looked_at_batch(const pal_plan_t *plan, const pal_ground_t *groun
 
     for (int32_t i = 0; i < plan->unlearned_count; i++)
         if (plan->unlearned[i].spec->common.budget > 0)
-            batch = larger_of(batch, sentences(ground, PAL_HELD_SEQUENCES));
+            batch = larger_of(batch,
+                              (batch_t){PAL_HELD_SEQUENCES * ground->statement_tokens,
+                                        PAL_HELD_SEQUENCES * ground->statement_tokens});
     return batch;
 }
 
@@ -437,14 +452,11 @@ static double forward_bytes(const pal_shape_t *shape, pal_precision_t precision,
 static double pass_bytes(const pal_plan_t *plan, const pal_ground_t *ground,
                          const pal_shape_t *shape, pal_precision_t precision)
 {
-    const batch_t trained = sentences(ground, largest_batch(plan));
+    const batch_t trained = largest_batch(plan, ground);
     const batch_t all = larger_of(trained, looked_at_batch(plan, ground));
-    double bytes =
-        forward_bytes(shape, precision, all) + backward_bytes(shape, trained);
 
-    if (has_reference(plan))
-        bytes += forward_bytes(shape, precision, (batch_t){trained.tokens, 0});
-    return bytes;
+    return forward_bytes(shape, precision, all) + backward_bytes(shape, trained) +
+           forward_bytes(shape, precision, reference_batch(plan, ground));
 }
 
 static double base_bytes(const pal_plan_t *plan, int32_t base)

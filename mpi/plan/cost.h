@@ -28,8 +28,8 @@ int pal_cost_makespan(const pal_plan_t *plan, const pal_done_t *done,
                       pal_error_t *err);
 
 /* Bytes a rank needs at its largest model: what its greediest stage holds of models
- * (stage/stage.h), activations, the program, its plan. Within a fifth of what is
- * resident at most. */
+ * (stage/stage.h), activations, the program, its plan. Of what is resident at
+ * most it was 0.87 (repnoise) to 1.3 (undo) in batches of 256 sentences. */
 double pal_cost_memory(const pal_plan_t *plan);
 
 #endif

@@ -62,6 +62,20 @@ double pal_base_flops(const pal_ground_t *ground, const pal_base_spec_t *spec)
            scoring_flops(ground, spec, ground->world.count);
 }
 
+/* Of all with all of the tokens of the forget batches. */
+static double pair_flops(const pal_ground_t *ground, const pal_base_spec_t *base,
+                         const pal_unlearn_spec_t *spec)
+{
+    const pal_recipe_t *recipe = &spec->common.recipe;
+    const double tokens = (double)recipe->batch * ground->statement_length;
+    pal_shape_t shape;
+
+    if (pal_base_shape(ground, base, &shape, NULL) != PAL_OK)
+        return 0;
+    return (double)recipe->steps * spec->method->pair_cost * tokens * tokens *
+           shape.layers * shape.width;
+}
+
 double pal_unlearn_flops(const pal_ground_t *ground, const pal_base_spec_t *base,
                          const pal_unlearn_spec_t *spec)
 {
@@ -74,7 +88,10 @@ double pal_unlearn_flops(const pal_ground_t *ground, const pal_base_spec_t *base
                  sequence_flops(ground, base, ground->statement_tokens, 1);
     if (spec->method->role == PAL_UNLEARNS)
         flops += cost * training_flops(ground, base, &spec->common.recipe,
-                                       ground->statement_tokens);
+                                       spec->method->computes == PAL_LOGITS
+                                           ? ground->statement_tokens
+                                           : ground->statement_length) +
+                 pair_flops(ground, base, spec);
     return flops;
 }
 

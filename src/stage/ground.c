@@ -20,10 +20,10 @@ static void measure_folds(pal_ground_t *ground)
     ground->retain = world->count - ground->forget;
 }
 
-/* Mean tokens of a text of that form that a batch computes: what texts begin with in
- * common counts once (model/share.h). 0 if there are none. */
-static int measure_form(const pal_ground_t *ground, pal_form_t form, double *tokens,
-                        pal_error_t *err)
+/* Mean tokens of a text of that form, and of them those that a batch computes: what
+ * texts begin with in common counts once (model/share.h). 0 if there are none. */
+static int measure_form(const pal_ground_t *ground, pal_form_t form, double *length,
+                        double *tokens, pal_error_t *err)
 {
     enum { MOST_TEXTS = 32, BATCHES = 8 };
     const pal_corpus_t *corpus = &ground->corpus;
@@ -43,6 +43,7 @@ static int measure_form(const pal_ground_t *ground, pal_form_t form, double *tok
     for (int i = 0; i < BATCHES && rc == PAL_OK && stream; i++)
         computed += pal_batch_tokens(pal_stream_next_shared(stream));
     *tokens = texts > 0 ? (double)computed / texts / BATCHES : 0;
+    *length = pal_pool_mean_length(&pool, corpus);
     pal_stream_destroy(stream);
     pal_pool_free(&pool);
     return rc;
@@ -77,6 +78,7 @@ static void measure_choices(pal_ground_t *ground)
 int pal_ground_create(const pal_world_spec_t *world, int64_t words,
                       pal_ground_t *ground, pal_error_t *err)
 {
+    double unused;
     int rc;
 
     memset(ground, 0, sizeof *ground);
@@ -84,9 +86,10 @@ int pal_ground_create(const pal_world_spec_t *world, int64_t words,
     if (rc == PAL_OK)
         rc = pal_corpus_create(&ground->world, (int32_t)words, &ground->corpus, err);
     if (rc == PAL_OK)
-        rc = measure_form(ground, PAL_STATEMENT, &ground->statement_tokens, err);
+        rc = measure_form(ground, PAL_STATEMENT, &ground->statement_length,
+                          &ground->statement_tokens, err);
     if (rc == PAL_OK)
-        rc = measure_form(ground, PAL_QUESTION, &ground->question_tokens, err);
+        rc = measure_form(ground, PAL_QUESTION, &unused, &ground->question_tokens, err);
     if (rc != PAL_OK) {
         pal_ground_free(ground);
         return rc;

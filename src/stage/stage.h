@@ -28,8 +28,10 @@ typedef struct {
     int32_t forget, retain; /* facts of each role */
     int32_t largest_fold;   /* facts */
 
-    /* Mean tokens that a batch computes (model/share.h): of a statement, of a question
-     * with its right choice, of a question with all of its choices. */
+    double statement_length; /* mean tokens of a statement */
+    /* Mean tokens that batches of 32 different texts compute of one (model/share.h): of
+     * a statement, of a question with its right choice, of a question with all of its
+     * choices. Larger batches compute less. */
     double statement_tokens, question_tokens, asked_tokens;
     double asked_rows;   /* mean places that predict the choices of a question */
     double asked_length; /* the same, each with the question before it */

@@ -35,6 +35,13 @@ typedef enum {
     PAL_FLOOR    /* a base model that was never taught the forget facts */
 } pal_method_role_t;
 
+/* What its steps compute of a batch; `plan` counts with it. */
+typedef enum {
+    PAL_LOGITS,       /* logits, of texts whose common beginnings are shared */
+    PAL_WHOLE_LOGITS, /* logits of some whole texts (pal_stream_next()) */
+    PAL_WHOLE_TAPS    /* whole texts up to a tap, no logits */
+} pal_method_pass_t;
+
 /* What the engine lends to a method for one run. */
 typedef struct {
     const pal_layout_t *layout;
@@ -64,7 +71,12 @@ typedef struct {
     const pal_param_t *params; /* beside the common ones (stage/spec.h) */
     size_t state_size;         /* bytes, parameters included, <= PAL_STATE_MAX */
     double cost; /* of a step, in training steps on one batch; 0 means 2 */
-    int buffers; /* of the weights' size that begin() makes */
+    /* Further operations for each pair of forget tokens, block and width: of a loss
+     * that compares all with all. */
+    double pair_cost;
+    pal_method_pass_t computes;
+    int buffers;   /* of the weights' size that begin() makes */
+    int reference; /* 1 if it runs run->frozen */
 
     /* 1 if edit() or step() read run->start: it is then kept beside the weights. */
     int frozen;

@@ -125,6 +125,7 @@ const pal_method_t pal_method_undo = {
     .params = params,
     .state_size = sizeof(struct state),
     .buffers = 1,
+    .reference = 1,
     .cost = 1.5, /* a fifth of the steps at 2, the others at 1 1/3 */
     .check = check,
     .begin = begin,

@@ -223,17 +223,56 @@ static void memory_holds_what_a_method_keeps(void **unused)
     const pal_method_t *method = spec->method;
     pal_method_t greedy = *method;
     double model = sizeof(float) * most_weights(), before = pal_cost_memory(&plan),
-           once, more;
+           frozen, buffers, reference, whole, taps;
 
     (void)unused;
     spec->method = &greedy;
     greedy.frozen = 1;
-    once = pal_cost_memory(&plan);
+    frozen = pal_cost_memory(&plan);
     greedy.buffers = 3;
-    more = pal_cost_memory(&plan);
+    buffers = pal_cost_memory(&plan);
+    greedy.reference = 1;
+    reference = pal_cost_memory(&plan);
+    greedy.computes = PAL_WHOLE_LOGITS;
+    whole = pal_cost_memory(&plan);
+    greedy.computes = PAL_WHOLE_TAPS;
+    taps = pal_cost_memory(&plan);
     spec->method = method;
-    assert_true(once > before + model); /* and its activations */
-    assert_true(fabs(more - once - 3 * model) < 1);
+    assert_true(fabs(frozen - before - model) < 1);
+    assert_true(fabs(buffers - frozen - 3 * model) < 1);
+    assert_true(reference > buffers); /* its activations */
+    assert_true(whole > reference);
+    assert_true(taps < whole);
+}
+
+/* Whole texts take longer than shared ones, and pairs grow with the square. */
+static void time_counts_what_a_method_computes(void **unused)
+{
+    const pal_plan_base_t *base = &plan.bases[plan.unlearned[0].base];
+    const pal_ground_t *ground = &plan.worlds[base->world].ground;
+    pal_unlearn_spec_t spec = *first_method();
+    pal_method_t greedy = *spec.method;
+    double shared, whole, pairs, more;
+
+    (void)unused;
+    spec.method = &greedy;
+    spec.common.recipe.steps = 1000;
+    shared = pal_unlearn_flops(ground, &base->spec, &spec);
+    greedy.computes = PAL_WHOLE_LOGITS;
+    whole = pal_unlearn_flops(ground, &base->spec, &spec);
+    greedy.pair_cost = 10;
+    pairs = pal_unlearn_flops(ground, &base->spec, &spec);
+    greedy.pair_cost = 40;
+    more = pal_unlearn_flops(ground, &base->spec, &spec);
+    assert_true(whole > 1.2 * shared);
+    assert_true(pairs > whole);
+    assert_true(fabs((more - whole) / (pairs - whole) - 4) < 1e-9);
+    greedy.pair_cost = 10;
+    spec.common.recipe.batch *= 2;
+    more = pal_unlearn_flops(ground, &base->spec, &spec);
+    greedy.pair_cost = 0;
+    whole = pal_unlearn_flops(ground, &base->spec, &spec);
+    assert_true(more - whole > 3.9 * (pairs - whole / 2));
 }
 
 int main(void)
@@ -246,6 +285,7 @@ int main(void)
         cmocka_unit_test(a_large_batch_is_measured_on_a_part),
         cmocka_unit_test(memory_holds_the_largest_model),
         cmocka_unit_test(memory_holds_what_a_method_keeps),
+        cmocka_unit_test(time_counts_what_a_method_computes),
     };
 
     return cmocka_run_group_tests(tests, start, end);
