@@ -89,6 +89,11 @@ def legend(drawn):
                  ncol=3 if drawn.get_figwidth() > 7.5 else 2)
 
 
+def lines(section):
+    """A section's label, narrow enough for one panel."""
+    return section.label.split(", ") if section.label else []
+
+
 def draw(results):
     sections = [s for s in results.sections() if s.cells]
     if not sections:
@@ -107,10 +112,14 @@ def draw(results):
         if cells:
             axes.set_axis_on()
             panel(axes, section, cells)
-            axes.set_title(f"{method}\n{section.label}" if section.label else method)
+            own = lines(section) if len(methods) == 1 else []
+            axes.set_title("\n".join([method, *own]))
             axes.set_xlabel("unlearning coefficient")
-    for row in grid:
-        row[0].set_ylabel("accuracy (fraction right)")
+    for i, row in enumerate(grid):
+        # A row is a section if it has a column for each method.
+        own = lines(sections[i]) if len(methods) > 1 else []
+        row[0].set_axis_on()
+        row[0].set_ylabel("\n".join([*own, "accuracy (fraction right)"]))
     grid[0][0].set_ylim(0, 1.03)
     drawn.suptitle(f"{results.title()}\n{figure.intervals(results)}", fontsize=10)
     legend(drawn)

@@ -13,6 +13,10 @@ import numpy as np
 import made
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "analysis")
+sys.path.insert(0, FOLDER)
+import coefficient
+import results
+
 CALIBRATION = dict(taught=(0.0, 0.5, 1.0),
                    models=(("none", None), ("filtered", None), ("gd", 0.3)))
 FIGURES = {"coefficient": {}, "calibration": CALIBRATION}
@@ -60,6 +64,26 @@ class Scripts(unittest.TestCase):
         run = script("coefficient", self.path, "-o", self.at("out.png"))
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         self.assertTrue(is_picture(self.at("out.png")))
+
+    def test_labels_of_sections(self):
+        """Each section is named, and no words run into others or out of the picture."""
+        for models in (("gd", 0.3), ("rmu", 1.0)), (("gd", 0.3),):
+            made.make(self.path, sizes=("nano", "llama-nano"), seeds=(0,), models=models,
+                      attacks=("finetune", "lora"))
+            found = results.Results(self.path)
+            drawn = coefficient.draw(found)
+            drawn.canvas.draw()
+            texts = [text for axes in drawn.axes for text in (axes.title, axes.yaxis.label)
+                     if text.get_text()]
+            boxes = [text.get_window_extent() for text in texts]
+            for i, box in enumerate(boxes):
+                self.assertFalse(box.count_overlaps(boxes[:i]), texts[i].get_text())
+                self.assertGreater(box.x0, 0)
+                self.assertLess(box.x1, drawn.bbox.x1)
+            words = [text.get_text() for text in texts]
+            for section in found.sections():
+                label = section.label.replace(", ", "\n")
+                self.assertEqual(sum(label in word for word in words), 1, words)
 
     def test_calibration_table(self):
         made.make(self.path, **CALIBRATION)
