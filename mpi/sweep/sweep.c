@@ -158,12 +158,14 @@ static void say_start(pal_sweep_t *sweep, const pal_resume_t *resume,
         pal_progress_say(progress, "%s: all %d trials are done; nothing to compute: %s",
                          plan->name, plan->trial_count, sweep->paths.file);
     else
-        pal_progress_say(progress,
-                         "%s: %d of %d trials to do, %d base models, %d "
-                         "unlearned models; ranks on %s",
-                         plan->name, plan->trial_count - progress->done,
-                         plan->trial_count, plan->base_count, plan->unlearned_count,
-                         sweep->hosts);
+        pal_progress_say(
+            progress,
+            "%s: %d of %d trials to do, %d of %d base models, %d of %d "
+            "unlearned models; ranks on %s",
+            plan->name, count(sweep, PAL_TABLE_TRIALS, PAL_ROW_PENDING),
+            plan->trial_count, count(sweep, PAL_TABLE_BASE, PAL_ROW_PENDING),
+            plan->base_count, count(sweep, PAL_TABLE_UNLEARNED, PAL_ROW_PENDING),
+            plan->unlearned_count, sweep->hosts);
 }
 
 /* Rank 0: the file, the queue, the session. */
@@ -373,11 +375,19 @@ static void end(pal_sweep_t *sweep)
     pal_transport_destroy(sweep->transport);
 }
 
-/* MPI_Finalize would wait for a lost rank, and mpirun with it. */
-static void leave_lost(pal_sweep_t *sweep, int rc, const pal_error_t *err)
+/* Rank 0's last words, and nobody's again: mpirun passes nothing on once MPI has ended
+ * after a signal. */
+static void say_end(pal_sweep_t *sweep, int rc, pal_error_t *err)
 {
-    if (rc != PAL_OK)
-        pal_progress_say(&sweep->progress, "palimpsest: %s", err->text);
+    if (rc == PAL_OK)
+        return;
+    pal_progress_say(&sweep->progress, "palimpsest: %s", err->text);
+    err->text[0] = 0;
+}
+
+/* MPI_Finalize would wait for a lost rank, and mpirun with it. */
+static void leave_lost(pal_sweep_t *sweep, int rc)
+{
     end(sweep);
     MPI_Abort(sweep->comm, rc == PAL_OK ? 0 : rc == PAL_ESTOP ? EXIT_STOPPED : 1);
 }
@@ -407,8 +417,10 @@ static int run_plan(const pal_sweep_options_t *options, pal_plan_t *plan,
             *whole = 0;
         if (rc == PAL_OK && sweep.rank == 0)
             rc = conclude(&sweep, err);
+        if (sweep.rank == 0)
+            say_end(&sweep, rc, err);
         if (sweep.rank == 0 && pal_coordinator_lost(sweep.coordinator))
-            leave_lost(&sweep, rc, err);
+            leave_lost(&sweep, rc);
     }
     end(&sweep);
     return rc;

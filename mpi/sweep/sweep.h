@@ -33,10 +33,10 @@ enum { PAL_SWEEP_FAILED_ROWS = 1 };
  * PAL_OK: every row is done or diverged. PAL_SWEEP_FAILED_ROWS: err says how many and
  * the first. PAL_EINVAL, PAL_ENOENT: refused before any work (exit code 2). PAL_ESTOP:
  * stopped, the same command goes on from there (exit code 75). Others: the machine
- * failed (exit code 1); the results file is intact. err->text is empty on ranks whose
- * message another rank already has: print it only if it is not empty. Collective on
- * MPI_COMM_WORLD. If a rank was lost this ends the job with MPI_Abort, because
- * MPI_Finalize would wait for it, and does not return on rank 0. */
+ * failed (exit code 1); the results file is intact. err->text is empty where the
+ * message was said already, or another rank has it: print it only if it is not empty.
+ * Collective on MPI_COMM_WORLD. If a rank was lost this ends the job with MPI_Abort,
+ * because MPI_Finalize would wait for it, and does not return on rank 0. */
 PAL_MUST_CHECK
 int pal_sweep_run(const pal_sweep_options_t *options, pal_error_t *err);
 
