@@ -72,11 +72,16 @@ static int add_world(builder_t *builder, const pal_world_spec_t *spec, int64_t w
 {
     pal_plan_t *plan = builder->plan;
     pal_plan_world_t *world = &plan->worlds[plan->world_count];
-    int rc = pal_ground_create(spec, words, &world->ground, builder->err);
+    pal_error_t why = {""};
+    int rc = pal_ground_create(spec, words, &world->ground, &why);
 
     if (rc != PAL_OK)
-        return pal_context(builder->err, rc, "%s:%d", builder->config->path,
-                           builder->config->world.line);
+        return pal_fail_(
+            builder->err, rc, NULL, 0, "%s:%d: %s%s", builder->config->path,
+            builder->config->world.line, why.text,
+            rc == PAL_ENOENT
+                ? " (make it with palimpsest facts import-rtt, or check the path)"
+                : "");
     plan->world_count++;
     world->spec = *spec;
     world->words = words;

@@ -359,7 +359,7 @@ static void what_tables_cannot_see_is_refused(void **unused)
         {HEAD ATTACK "seed: 1\nmodel:\n  words: 30\n  size: [nano, huge]\n",
          {"c.yaml:7:", "'huge'"}},
         {"sweep: s\n\nworld: {kind: facts, file: no/such.jsonl}\n" ATTACK,
-         {"c.yaml:3:", "no/such.jsonl"}},
+         {"c.yaml:3:", "no/such.jsonl: no such file (make it", "facts import-rtt"}},
         {HEAD "attack: {kind: finetune, lr: {log: [1e-4, 1, 5000]}}\n"
               "unlearn: {method: gd, lr: {log: [1e-4, 1, 5000]}}\n",
          {"c.yaml:3:", "trials", "at most 16777216"}},
