@@ -182,9 +182,9 @@ static void print_commands(const forecast_t *forecast)
         printf(" -o");
         print_word(forecast->output);
     }
-    printf("\ncluster            sbatch --nodes=1 --ntasks-per-node=%.0f "
-           "--cpus-per-task=%.0f --mem-per-cpu=%.0fM \\\n                   "
-           "--time=%d:%02d:00 slurm/sweep.sbatch",
+    printf("\ncluster            sbatch --ntasks=%.0f --cpus-per-task=%.0f "
+           "--mem-per-cpu=%.0fM \\\n                   --time=%d:%02d:00 "
+           "slurm/sweep.sbatch",
            forecast->ranks, forecast->threads, core_bytes / 1e6 + 1, minutes / 60,
            minutes % 60);
     print_word(forecast->config);

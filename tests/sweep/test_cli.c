@@ -237,7 +237,7 @@ static void a_plan_says_what_it_takes(void **unused)
     assert_says("on 3 ranks");
     assert_says("MB a rank");
     assert_says("results/tiny.h5");
-    assert_says("sbatch --nodes=1 --ntasks-per-node=3");
+    assert_says("sbatch --ntasks=3 --cpus-per-task=1 ");
     assert_says("slurm/sweep.sbatch c.yaml results/tiny.h5");
     assert_int_equal(count_files(), 1);
 }
@@ -290,7 +290,7 @@ static void threads_change_no_bit(void **unused)
     assert_int_equal(run("plan c.yaml --ranks 3 --threads 2"), 0);
     assert_says("on 3 ranks of 2 threads\n");
     assert_says("run c.yaml --threads 2\n");
-    assert_says("--ntasks-per-node=3 --cpus-per-task=2 --mem-per-cpu=");
+    assert_says("--ntasks=3 --cpus-per-task=2 --mem-per-cpu=");
 }
 
 /* The commands a plan prints are for a shell. */
