@@ -43,6 +43,40 @@ static void print_entry(const char *id, const char *summary, const pal_param_t *
 
 /* --- The lists --- */
 
+static void list_config(void)
+{
+    puts("config (YAML): what a sweep is made of\n\n"
+         "  sweep: example                       # name; results/example.h5\n"
+         "  world: {kind: synthetic, facts: 60}  # what there is to know: list worlds\n"
+         "  model: {size: nano}                  # list models, as pretrain is\n"
+         "  seed: [0, 1, 2]                      # of a base model; default 0\n"
+         "  pretrain: {steps: 1200, taught: 1}\n"
+         "  unlearn:                             # list methods\n"
+         "    - {method: gd, coefficient: {log: [0.03, 3, 5]}, lr: [5e-4, 1e-3]}\n"
+         "    - {method: [ria, fwf], coefficient: 10}\n"
+         "  attack:                              # list attacks\n"
+         "    - {kind: finetune, lr: [3e-4, 1e-3], holdout: [0, 1]}\n"
+         "  controls: true                       # the default\n"
+         "\n"
+         "  Needed: sweep, world, attack. These eight keys, in any order, are all.\n"
+         "  Values: any may be a list, or {log: [lo, hi, n]}: n of them from lo to hi, "
+         "evenly in\n"
+         "  the logarithm. Several in a block, and in blocks of different keys, make a "
+         "product:\n"
+         "  every combination is run.\n"
+         "  Blocks: unlearn and attack take one or a list of them, a union; every "
+         "attack is run\n"
+         "  on every unlearned model. A list of names (method: [ria, fwf]) is a block "
+         "for each.\n"
+         "  world is one block.\n"
+         "  Keys left out have their defaults. In unlearn and attack, lr, steps, batch "
+         "and the\n"
+         "  other keys \"of all\" stand beside a method's or an attack's own.\n"
+         "  controls adds to every base model and attack the original model (none: the "
+         "ceiling)\n"
+         "  and one that was never taught the forget facts (filtered: the floor).");
+}
+
 static void list_methods(void)
 {
     puts(
@@ -134,9 +168,9 @@ static void list_models(void)
     print_params(pal_seed_params);
 }
 
-static const char *const names[] = {"methods", "attacks", "worlds", "models"};
-static void (*const lists[])(void) = {list_methods, list_attacks, list_worlds,
-                                      list_models};
+static const char *const names[] = {"config", "methods", "attacks", "worlds", "models"};
+static void (*const lists[])(void) = {list_config, list_methods, list_attacks,
+                                      list_worlds, list_models};
 enum { LISTS = sizeof names / sizeof *names };
 
 static int run(const char *const operands[], const char *const values[])
@@ -156,16 +190,17 @@ static int run(const char *const operands[], const char *const values[])
     if (!operands[0])
         return pal_cli_flush();
     nearest = pal_nearest(operands[0], names, LISTS);
-    pal_cli_say("list: unknown list '%s'%s%s; known: methods attacks worlds models",
+    pal_cli_say("list: unknown list '%s'%s%s; known: config methods attacks worlds "
+                "models",
                 operands[0], nearest ? ", nearest is " : "", nearest ? nearest : "");
     return PAL_EXIT_INPUT;
 }
 
 const pal_command_t pal_cmd_list = {
     .command = "list",
-    .operands = "[methods|attacks|worlds|models]",
+    .operands = "[config|methods|attacks|worlds|models]",
     .most = 1,
-    .summary = "List what a config can name, with every parameter",
+    .summary = "Say how a config is written and what it can name, with every parameter",
     .text = "",
     .run = run,
 };

@@ -133,7 +133,8 @@ static const struct {
     {"list attacks", 0, {"finetune: ", "lora: ", "rank", "probe: "}},
     {"list worlds", 0, {"synthetic: ", "facts: ", "required"}},
     {"list models", 0, {"nano", "llama-xl", "a vocabulary of 4096", "taught"}},
-    {"list", 0, {"methods (", "attacks (", "worlds (", "models ("}},
+    {"list config", 0, {"config (YAML)", "{log: [lo, hi, n]}", "controls", "union"}},
+    {"list", 0, {"config (", "methods (", "attacks (", "models ("}},
     {"facts --help", 0, {"Years ", "MMLU ", "WMDP ", "Random Birthdays "}},
     {"facts chekc x", 2, {"unknown action 'chekc'", "nearest is check"}},
     {"facts check", 2, {"missing operand"}},
@@ -240,6 +241,18 @@ static void a_plan_says_what_it_takes(void **unused)
     assert_says("sbatch --ntasks=3 --cpus-per-task=1 ");
     assert_says("slurm/sweep.sbatch c.yaml results/tiny.h5");
     assert_int_equal(count_files(), 1);
+}
+
+/* The page on configs shows one. */
+static void the_config_that_is_shown_is_one(void **unused)
+{
+    (void)unused;
+    assert_int_equal(run("list config >page"), 0);
+    shell("sed -n '/^  sweep:/,/^$/s/^  //p' page >shown.yaml");
+    assert_int_equal(run("plan shown.yaml -n 1"), 0);
+    assert_says("sweep              example (shown.yaml)\n");
+    assert_says("trials             168\n");
+    shell("rm page shown.yaml");
 }
 
 static void a_plan_counts_what_is_done(void **unused)
@@ -594,6 +607,7 @@ int main(void)
         cmocka_unit_test(bad_configs_end_with_2_and_write_nothing),
         cmocka_unit_test(what_only_the_world_tells_ends_with_2),
         cmocka_unit_test(a_plan_says_what_it_takes),
+        cmocka_unit_test(the_config_that_is_shown_is_one),
         cmocka_unit_test(a_plan_counts_what_is_done),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(a_plan_quotes_names),
