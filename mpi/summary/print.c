@@ -257,18 +257,30 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
                 "seeds or all.\n");
 }
 
-int pal_summary_print(const pal_summary_t *summary, FILE *out, pal_error_t *err)
+static void print_tables(const pal_summary_t *summary, FILE *out)
 {
     widths_t widths = measure(summary);
     int32_t others = 0;
 
     for (int32_t i = 0; i < summary->count; i++)
         others += summary->cells[i].role != PAL_FLOOR;
-    print_title(summary, out);
     for (int32_t i = 0; i < summary->count; i++)
         if (opens_section(summary, i, others))
             print_section(summary, &widths, i, out);
     print_aid(summary, out);
+}
+
+int pal_summary_print(const pal_summary_t *summary, FILE *out, pal_error_t *err)
+{
+    print_title(summary, out);
+    if (summary->trials[PAL_ROW_DONE] > 0)
+        print_tables(summary, out);
+    else
+        fprintf(out,
+                "no trial done%s; %" PRId32 " of %" PRId32 " base models, %" PRId32
+                " of %" PRId32 " unlearned models\n",
+                summary->trials[PAL_ROW_PENDING] ? " yet" : "", summary->bases_done,
+                summary->bases, summary->models_done, summary->models);
     if (fflush(out) != 0 || ferror(out))
         return PAL_FAIL(err, PAL_EIO, "cannot write the table: %s", strerror(errno));
     return PAL_OK;

@@ -130,6 +130,21 @@ static int read_facts(const pal_store_t *store, pal_arena_t *arena, pal_rows_t *
     return PAL_OK;
 }
 
+/* Rows of a table that are done. */
+static int count_done(const pal_store_t *store, pal_table_t table, pal_arena_t *arena,
+                      int32_t *rows, int32_t *done, pal_error_t *err)
+{
+    double *state;
+    int rc = read_numbers(store, table, "state", arena, &state, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    *rows = pal_store_rows(store, table);
+    for (int32_t i = 0; i < *rows; i++)
+        *done += state[i] == PAL_ROW_DONE;
+    return PAL_OK;
+}
+
 static int32_t fold_size(const pal_rows_t *rows, int32_t world, double holdout)
 {
     int32_t n = 0;
@@ -207,11 +222,14 @@ int pal_rows_read(const pal_store_t *store, pal_arena_t *arena, pal_rows_t *rows
     if (rc == PAL_OK)
         rc = read_numbers(store, PAL_TABLE_UNLEARNED, "steps_done", arena,
                           &rows->steps_done, err);
-    if (rc != PAL_OK)
-        return rc;
-    rows->bases = pal_store_rows(store, PAL_TABLE_BASE);
-    rows->models = pal_store_rows(store, PAL_TABLE_UNLEARNED);
-    rc = pal_store_check_rows(store, err); /* at least those read as done */
+    if (rc == PAL_OK)
+        rc = count_done(store, PAL_TABLE_BASE, arena, &rows->bases, &rows->bases_done,
+                        err);
+    if (rc == PAL_OK)
+        rc = count_done(store, PAL_TABLE_UNLEARNED, arena, &rows->models,
+                        &rows->models_done, err);
+    if (rc == PAL_OK)
+        rc = pal_store_check_rows(store, err); /* at least those read as done */
     if (rc == PAL_OK)
         rc = check(rows, err);
     return rc == PAL_OK ? find_seeds(rows, arena, err) : rc;

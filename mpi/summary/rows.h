@@ -13,6 +13,7 @@ typedef struct {
     const char *const *model, *const *method, *const *setting, *const *attack_setting;
     const char *const *base_setting; /* of /base */
     double *steps_done;              /* of /unlearned */
+    int32_t bases_done, models_done;
     uint8_t *bits, *bits_before;     /* [count, bytes] */
     int32_t bytes;
     /* Folds of the forget facts of world w: fold[first_fact[w]] ..

@@ -356,6 +356,10 @@ static int fill(const pal_store_t *store, pal_summary_t *summary, pal_error_t *e
     if (rc != PAL_OK)
         return rc;
     summary->seeds = rows.seed_count;
+    summary->bases = rows.bases;
+    summary->bases_done = rows.bases_done;
+    summary->models = rows.models;
+    summary->models_done = rows.models_done;
     summary->sweep = pal_arena_text(arena, sweep, strlen(sweep));
     summary->cells =
         pal_arena_get(arena, (size_t)summary->count * sizeof *summary->cells);

@@ -45,7 +45,8 @@ typedef struct {
     int32_t seeds;
     int32_t held_out; /* most forget facts that a world's trials hold out */
     int32_t trials[PAL_STATES];
-    pal_summary_cell_t *cells; /* in file order */
+    int32_t bases, bases_done, models, models_done; /* models: unlearned ones */
+    pal_summary_cell_t *cells;                      /* in file order */
     int32_t count;
     pal_arena_t arena;
 } pal_summary_t;
@@ -58,7 +59,8 @@ int pal_summary_create(const pal_store_t *store, pal_summary_t *summary,
                        pal_error_t *err);
 void pal_summary_free(pal_summary_t *summary);
 
-/* The table, at most 110 columns wide but for long settings. PAL_EIO, PAL_ENOMEM. */
+/* The table, at most 110 columns wide but for long settings; one line while no trial is
+ * done. PAL_EIO, PAL_ENOMEM. */
 PAL_MUST_CHECK
 int pal_summary_print(const pal_summary_t *summary, FILE *out, pal_error_t *err);
 

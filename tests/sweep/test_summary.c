@@ -321,9 +321,22 @@ static void an_unfinished_file_is_read(void **unused)
         assert_non_null(strstr(text, " pending"));
         free(text);
     }
-    make_file(0);
+    make_file(1);
     text = printed(pal_summary_print);
     assert_non_null(strstr(text, "gd: no corrected recovery to read"));
+    free(text);
+}
+
+static void a_file_without_a_trial_is_two_lines(void **unused)
+{
+    char *text;
+
+    (void)unused;
+    make_file(0);
+    text = printed(pal_summary_print);
+    assert_string_equal(text, "summed: 2 seeds, 6 held-out facts, 0 of 40 trials done, "
+                              "40 pending\nno trial done yet; 0 of 4 base models, 0 "
+                              "of 10 unlearned models\n");
     free(text);
 }
 
@@ -360,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_budget_that_ended_runs_is_marked),
         cmocka_unit_test(json_says_the_same),
         cmocka_unit_test(an_unfinished_file_is_read),
+        cmocka_unit_test(a_file_without_a_trial_is_two_lines),
         cmocka_unit_test(a_table_that_cannot_be_written_is_an_error),
     };
 
