@@ -232,6 +232,14 @@ class Cell:
         return len({seed for (seed, _), (row, _) in self.chosen.items()
                     if done[trials["unlearned"][row]] < self.unlearn_steps})
 
+    def mean_steps(self):
+        """Unlearning steps that were made, a mean over the seeds that are done."""
+        trials, done = self.results.trials, self.results.steps_done
+        steps = {seed: done[trials["unlearned"][row]]
+                 for (seed, _), (row, _) in self.chosen.items()}
+        steps = [n for n in steps.values() if not np.isnan(n)]
+        return float(np.mean(steps)) if steps else float("nan")
+
     def corrected(self):
         floor, ceiling = self.floor(), self.ceiling()
         if floor is None or ceiling is None:

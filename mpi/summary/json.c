@@ -32,14 +32,16 @@ static json_t *cell_object(const pal_summary_cell_t *cell)
 {
     static const char *const roles[] = {"unlearns", "ceiling", "floor"};
     json_t *object = json_pack(
-        "{s:i, s:s, s:o, s:s, s:o, s:o, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:i}",
+        "{s:i, s:s, s:o, s:s, s:o, s:o, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:i, "
+        "s:o}",
         "world", (int)cell->world, "model", cell->model, "taught", number(cell->taught),
         "method", cell->method, "coefficient", number(cell->coefficient), "unlearn_lr",
         number(cell->unlearn_lr), "unlearn_steps", (json_int_t)cell->unlearn_steps,
         "role", roles[cell->role], "setting", cell->setting, "attack_setting",
         cell->attack, "trials", states(cell->trials), "floor",
         index_or_null(cell->floor), "ceiling", index_or_null(cell->ceiling), "damaged",
-        cell->damaged, "ended_early", (int)cell->ended_early);
+        cell->damaged, "ended_early", (int)cell->ended_early, "mean_steps",
+        number(cell->mean_steps));
     const struct {
         const char *name;
         const pal_estimate_t *estimate;

@@ -10,7 +10,7 @@ typedef struct {
     int method, variant, coefficient;
 } widths_t;
 
-enum { ESTIMATE_WIDTH = 16, TEXT_MAX = 64 };
+enum { ESTIMATE_WIDTH = 16, TEXT_MAX = 64, LINE_WIDTH = 110 };
 
 static const char *title_of(const pal_summary_cell_t *cell)
 {
@@ -152,6 +152,37 @@ static void print_least(const pal_summary_t *summary, int32_t first, FILE *out)
     }
 }
 
+/* "  gd: its budget ended it after 45 of 50 steps at 1, 5 of 50 steps at 10" */
+static void print_ended(const pal_summary_t *summary, int32_t first, FILE *out)
+{
+    const pal_summary_cell_t *cells = summary->cells;
+    int32_t width = 0;
+
+    for (int32_t i = first; i < summary->count; i++) {
+        char coefficient[TEXT_MAX], text[2 * TEXT_MAX];
+        int32_t length;
+
+        if (!cells[i].ended_early || !same_section(&cells[i], &cells[first]) ||
+            strcmp(cells[i].method, cells[first].method) != 0)
+            continue;
+        coefficient_text(&cells[i], coefficient);
+        length = snprintf(text, sizeof text, "%.0f of %" PRId64 " steps at %s",
+                          cells[i].mean_steps, cells[i].unlearn_steps, coefficient);
+        if (*cells[i].variant)
+            length += 2 + (int32_t)strlen(cells[i].variant);
+        if (width == 0)
+            width = fprintf(out, "  %s: its budget ended it after ", cells[i].method);
+        else if (width + 2 + length >= LINE_WIDTH)
+            width = fprintf(out, ",\n    ") - 2;
+        else
+            width += fprintf(out, ", ");
+        width += length;
+        fprintf(out, "%s%s%s", text, *cells[i].variant ? ", " : "", cells[i].variant);
+    }
+    if (width)
+        fprintf(out, "\n");
+}
+
 /* 1 if no earlier cell of the section has the same method. */
 static int first_of_method(const pal_summary_t *summary, int32_t i)
 {
@@ -181,8 +212,10 @@ static void print_section(const pal_summary_t *summary, const widths_t *widths,
     fprintf(out, "\n");
     for (int32_t i = first; i < summary->count; i++)
         if (cells[i].role == PAL_UNLEARNS && same_section(&cells[i], &cells[first]) &&
-            first_of_method(summary, i))
+            first_of_method(summary, i)) {
             print_least(summary, i, out);
+            print_ended(summary, i, out);
+        }
 }
 
 static int opens_section(const pal_summary_t *summary, int32_t i, int32_t others)
@@ -254,7 +287,7 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
     if (ended)
         fprintf(out,
                 "< the retain budget ended unlearning before its last step, in some "
-                "seeds or all.\n");
+                "seeds or all;\n  the steps under the table are means over seeds.\n");
 }
 
 static void print_tables(const pal_summary_t *summary, FILE *out)

@@ -14,7 +14,7 @@ typedef struct {
     const char *const *base_setting; /* of /base */
     double *steps_done;              /* of /unlearned */
     int32_t bases_done, models_done;
-    uint8_t *bits, *bits_before;     /* [count, bytes] */
+    uint8_t *bits, *bits_before; /* [count, bytes] */
     int32_t bytes;
     /* Folds of the forget facts of world w: fold[first_fact[w]] ..
      * fold[first_fact[w+1]-1] */

@@ -107,21 +107,26 @@ static int estimate_means(const work_t *work, const pal_group_t *group,
     return rc;
 }
 
-/* Unlearning runs of a cell with fewer steps than asked for; those that are not done
- * have none. A group's chosen trials stand seed by seed, and those of a seed share
- * their run. */
-static int32_t count_ended(const pal_rows_t *rows, const pal_group_t *group)
+/* Steps of the unlearning runs of a cell, and how many made fewer than asked for; those
+ * that are not done have none. A group's chosen trials stand seed by seed, and those of
+ * a seed share their run. */
+static void count_steps(const pal_rows_t *rows, const pal_group_t *group,
+                        pal_summary_cell_t *cell)
 {
+    double sum = 0;
     int32_t n = 0;
 
     for (int32_t c = 0; c < group->chosen_count; c++) {
         const pal_chosen_t *chosen = &group->chosen[c];
-        int32_t model = (int32_t)rows->unlearned[chosen->row];
+        double steps = rows->steps_done[(int32_t)rows->unlearned[chosen->row]];
 
-        if (c == 0 || chosen->seed != chosen[-1].seed)
-            n += rows->steps_done[model] < rows->unlearn_steps[chosen->row];
+        if (isnan(steps) || (c > 0 && chosen->seed == chosen[-1].seed))
+            continue;
+        cell->ended_early += steps < rows->unlearn_steps[chosen->row];
+        sum += steps;
+        n++;
     }
-    return n;
+    cell->mean_steps = n ? sum / n : NAN;
 }
 
 static pal_estimate_t without_number(const char *reason)
@@ -169,7 +174,7 @@ static void describe(const pal_rows_t *rows, const pal_group_t *group,
     cell->base_setting = rows->base_setting[(int32_t)rows->base[row]];
     cell->setting = rows->setting[row];
     cell->attack = group->attack;
-    cell->ended_early = count_ended(rows, group);
+    count_steps(rows, group, cell);
     memcpy(cell->trials, group->trials, sizeof cell->trials);
 }
 

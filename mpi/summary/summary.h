@@ -33,6 +33,7 @@ typedef struct {
     int32_t floor, ceiling;     /* cells; -1: none */
     int32_t damaged;            /* 1: retain before the attack < PAL_SMALLEST_RETAIN */
     int32_t ended_early;        /* runs of unlearning that the budget ended */
+    double mean_steps;          /* of the runs that are done; NaN: none */
     pal_estimate_t v_before, v_after, retain_before,
         retain_after; /* retain: over seeds */
     pal_estimate_t

@@ -82,6 +82,10 @@ class Show(unittest.TestCase):
             self.assertEqual(one["trials"], cell.states)
             self.assertEqual(one["damaged"], bool(cell.damaged()))
             self.assertEqual(one["ended_early"], cell.ended_early())
+            if one["mean_steps"] is None:
+                self.assertTrue(np.isnan(cell.mean_steps()))
+            else:
+                self.assertAlmostEqual(one["mean_steps"], cell.mean_steps())
             for name, estimate in (
                     ("v_before", cell.accuracy("bits_before")),
                     ("v_after", cell.accuracy("bits")), ("retain_before", cell.retain()),

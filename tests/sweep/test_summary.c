@@ -266,6 +266,8 @@ static void a_budget_that_ended_runs_is_marked(void **unused)
     make_file_with(INT32_MAX, 245);
     summarize(&summary);
     assert_int_equal(find(&summary, "gd", 10)->ended_early, 1);
+    near(find(&summary, "gd", 10)->mean_steps, 247.5);
+    near(find(&summary, "gd", 1)->mean_steps, 250);
     assert_int_equal(find(&summary, "gd", 1)->ended_early, 0);
     assert_int_equal(find(&summary, "none", 0)->ended_early, 0);
     pal_summary_free(&summary);
@@ -273,6 +275,8 @@ static void a_budget_that_ended_runs_is_marked(void **unused)
     assert_non_null(strstr(text, "\n!~<gd          10  0.00 "));
     assert_non_null(strstr(text, "\n   gd           1  0.33 "));
     assert_non_null(strstr(text, "\n< the retain budget ended unlearning"));
+    assert_non_null(
+        strstr(text, "\n  gd: its budget ended it after 248 of 250 steps at 10\n"));
     free(text);
 }
 
