@@ -24,7 +24,8 @@ static void coefficient_text(const pal_summary_cell_t *cell, char text[TEXT_MAX]
     if (isnan(cell->coefficient))
         strcpy(text, "-");
     else
-        snprintf(text, TEXT_MAX, "%g", cell->coefficient);
+        snprintf(text, TEXT_MAX, cell->coefficient < 1000 ? "%.3g" : "%g",
+                 cell->coefficient);
 }
 
 /* "0.68 0.61..0.75" */
@@ -124,7 +125,7 @@ static void print_least(const pal_summary_t *summary, int32_t first, FILE *out)
 {
     const pal_summary_cell_t *cells = summary->cells, *least = NULL;
     int32_t damaged = 0, unread = 0;
-    char text[TEXT_MAX];
+    char text[TEXT_MAX], coefficient[TEXT_MAX];
 
     for (int32_t i = first; i < summary->count; i++) {
         if (!same_section(&cells[i], &cells[first]) ||
@@ -146,8 +147,9 @@ static void print_least(const pal_summary_t *summary, int32_t first, FILE *out)
     else {
         fprintf(out, "least recovery with retain >= %g: %s", PAL_SMALLEST_RETAIN,
                 estimate_text(&least->corrected, text));
-        fprintf(out, " (coefficient %g%s%s, V %.2f, after the attack %.2f)\n",
-                least->coefficient, *least->variant ? ", " : "", least->variant,
+        coefficient_text(least, coefficient);
+        fprintf(out, " (coefficient %s%s%s, V %.2f, after the attack %.2f)\n",
+                coefficient, *least->variant ? ", " : "", least->variant,
                 least->v_before.value, least->v_after.value);
     }
 }
@@ -252,7 +254,7 @@ static void print_title(const pal_summary_t *summary, FILE *out)
 
 static void print_aid(const pal_summary_t *summary, FILE *out)
 {
-    int damaged = 0, partial = 0, ended = 0, unread = 0;
+    int damaged = 0, partial = 0, ended = 0, unread = 0, unlearns = 0;
 
     for (int32_t i = 0; i < summary->count; i++) {
         const pal_summary_cell_t *cell = &summary->cells[i];
@@ -260,6 +262,7 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
         damaged |= cell->damaged;
         partial |= incomplete(cell);
         ended |= cell->ended_early > 0;
+        unlearns |= cell->role == PAL_UNLEARNS;
         unread |= cell->role == PAL_UNLEARNS && isnan(cell->corrected.value);
     }
     fprintf(
@@ -273,6 +276,10 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
         "* chosen on V itself, the paper's way; all else is chosen on the dev fold.\n",
         summary->seeds == 1 ? "facts, as there is one seed" : "seeds and facts",
         summary->seeds == 1 ? "" : " (retain: over seeds)");
+    if (unlearns)
+        fprintf(out,
+                "Least recovery: of the settings above, chosen after the fact; its "
+                "interval does not count that choice.\n");
     if (unread)
         fprintf(out,
                 "- not measured, or ceiling - floor < %g: too small a gap to read.\n",
