@@ -71,6 +71,14 @@ const char *pal_setting_get(const pal_setting_t *setting, const char *key)
     return NULL;
 }
 
+int pal_setting_has(const pal_setting_t *setting, const char *key)
+{
+    for (int32_t i = 0; i < setting->count; i++)
+        if (strcmp(setting->fields[i].key, key) == 0)
+            return 1;
+    return 0;
+}
+
 /* The part of a key after its last '.'. */
 static const char *short_key(const char *key)
 {

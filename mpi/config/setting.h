@@ -30,6 +30,9 @@ int pal_setting_add(pal_setting_t *setting, const char *prefix, const char *text
 /* Value of a key, or NULL. */
 const char *pal_setting_get(const pal_setting_t *setting, const char *key);
 
+/* 1 if there is a field of that key, with or without a value. */
+int pal_setting_has(const pal_setting_t *setting, const char *key);
+
 /* text without the fields whose short key is in drop[0..n), in the arena; NULL when
  * memory is out. */
 char *pal_setting_without(const char *text, const char *const drop[], int32_t n,

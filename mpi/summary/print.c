@@ -297,6 +297,22 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
                 "seeds or all;\n  the steps under the table are means over seeds.\n");
 }
 
+/* A line for each method: what all its rows have, and no default. */
+static void print_constants(const pal_summary_t *summary, FILE *out)
+{
+    int32_t lines = 0;
+
+    for (int32_t i = 0; i < summary->count; i++) {
+        const pal_summary_cell_t *cell = &summary->cells[i];
+
+        if (cell->role != PAL_UNLEARNS || !cell->constant || !*cell->constant)
+            continue;
+        fprintf(out, "%s  %s: %s\n",
+                lines++ ? "" : "\nSettings of all rows that are not the defaults:\n",
+                cell->method, cell->constant);
+    }
+}
+
 static void print_tables(const pal_summary_t *summary, FILE *out)
 {
     widths_t widths = measure(summary);
@@ -307,6 +323,7 @@ static void print_tables(const pal_summary_t *summary, FILE *out)
     for (int32_t i = 0; i < summary->count; i++)
         if (opens_section(summary, i, others))
             print_section(summary, &widths, i, out);
+    print_constants(summary, out);
     print_aid(summary, out);
 }
 

@@ -213,13 +213,12 @@ static int find_controls(pal_summary_t *summary, pal_error_t *err)
 
 /* Texts for all[0..count): what differs between them. */
 static int label(const pal_setting_t *all, int32_t count, const char **const names[],
-                 pal_arena_t *arena, pal_error_t *err)
+                 pal_arena_t *arena, pal_setting_t *differing, pal_error_t *err)
 {
-    pal_setting_t differing = {NULL, 0};
-    int rc = pal_setting_differing(all, count, arena, &differing, err);
+    int rc = pal_setting_differing(all, count, arena, differing, err);
 
     for (int32_t i = 0; i < count && rc == PAL_OK; i++) {
-        *names[i] = pal_setting_label(&all[i], &differing, arena);
+        *names[i] = pal_setting_label(&all[i], differing, arena);
         if (!*names[i])
             rc = PAL_FAIL(err, PAL_ENOMEM, "%d labels", count);
     }
@@ -233,6 +232,7 @@ static int name_sections(pal_summary_t *summary, pal_error_t *err)
     pal_arena_t *arena = &summary->arena;
     pal_setting_t *all = pal_arena_get(arena, n * sizeof *all);
     const char ***names = pal_arena_get(arena, n * sizeof *names);
+    pal_setting_t differing = {NULL, 0};
     int32_t count = 0;
     int rc = PAL_OK;
 
@@ -250,7 +250,7 @@ static int name_sections(pal_summary_t *summary, pal_error_t *err)
             rc = pal_setting_add(&all[count], "attack.", cell->attack, arena, err);
         count++;
     }
-    return rc == PAL_OK ? label(all, count, names, arena, err) : rc;
+    return rc == PAL_OK ? label(all, count, names, arena, &differing, err) : rc;
 }
 
 /* What a cell's setting has beside its base's, without the coefficient; one without an
@@ -277,6 +277,45 @@ static int variant_fields(const pal_summary_cell_t *cell, pal_arena_t *arena,
     return rc;
 }
 
+/* 1 if a field is no parameter of unlearning, or has its default. */
+static int is_preset(const pal_method_t *method, const pal_field_t *field)
+{
+    _Alignas(16) char slot[PAL_TEXT_MAX];
+    char preset[PAL_TEXT_MAX];
+    const pal_param_t *param = pal_param_find(pal_unlearn_params, field->key);
+    pal_param_t alone[2] = {{0}};
+
+    if (!param && method)
+        param = pal_param_find(method->params, field->key);
+    if (!param)
+        return 1;
+    alone[0] = *param;
+    alone[0].offset = 0;
+    pal_param_defaults(alone, slot);
+    pal_param_print(alone, slot, preset, sizeof preset);
+    return strcmp(preset, field->value) == 0;
+}
+
+/* "adapter=8 lr=0.003": fields that are neither among `differing` nor defaults. */
+static int name_constant(const pal_setting_t *setting, const pal_setting_t *differing,
+                         pal_arena_t *arena, pal_summary_cell_t *cell, pal_error_t *err)
+{
+    const pal_method_t *method = NULL; /* of another release: unknown here */
+    const char *text = "";
+
+    if (pal_method_find(cell->method, &method, NULL) != PAL_OK)
+        method = NULL;
+    for (int32_t i = 0; i < setting->count && text; i++) {
+        const pal_field_t *field = &setting->fields[i];
+
+        if (!pal_setting_has(differing, field->key) && !is_preset(method, field))
+            text = pal_arena_print(arena, "%s%s%s=%s", text, *text ? " " : "",
+                                   field->key, field->value);
+    }
+    cell->constant = text;
+    return text ? PAL_OK : PAL_FAIL(err, PAL_ENOMEM, "settings of %s", cell->method);
+}
+
 /* Variants: what differs between the cells of a method. */
 static int name_variants(pal_summary_t *summary, pal_error_t *err)
 {
@@ -289,6 +328,7 @@ static int name_variants(pal_summary_t *summary, pal_error_t *err)
     if (!all || !names)
         return PAL_FAIL(err, PAL_ENOMEM, "%d cells", summary->count);
     for (int32_t i = 0; i < summary->count && rc == PAL_OK; i++) {
+        pal_setting_t differing = {NULL, 0};
         int32_t count = 0;
 
         if (summary->cells[i].variant)
@@ -301,7 +341,9 @@ static int name_variants(pal_summary_t *summary, pal_error_t *err)
             rc = variant_fields(&summary->cells[j], arena, &all[count++], err);
         }
         if (rc == PAL_OK)
-            rc = label(all, count, names, arena, err);
+            rc = label(all, count, names, arena, &differing, err);
+        if (rc == PAL_OK)
+            rc = name_constant(&all[0], &differing, arena, &summary->cells[i], err);
     }
     return rc;
 }

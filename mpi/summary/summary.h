@@ -28,7 +28,8 @@ typedef struct {
     const char *setting;      /* the same, and unlearning */
     const char *attack;       /* the attack's setting without lr and holdout */
     const char *section;      /* what differs from other sections; "" if there is one */
-    const char *variant; /* what differs, beside the coefficient, within a method */
+    const char *variant;  /* what differs, beside the coefficient, within a method */
+    const char *constant; /* what does not differ, and is not the default */
     int32_t trials[PAL_STATES]; /* by pal_state_t */
     int32_t floor, ceiling;     /* cells; -1: none */
     int32_t damaged;            /* 1: retain before the attack < PAL_SMALLEST_RETAIN */

@@ -18,7 +18,7 @@ static const char config_text[] =
     "world: {kind: synthetic, facts: 15, retain: 5}\n"
     "seed: [0, 1]\n"
     "unlearn:\n"
-    "  - {method: gd, coefficient: [0.0948683, 1, 10]}\n"
+    "  - {method: gd, coefficient: [0.0948683, 1, 10], clip: 1, batch: 24, lr: 3e-3}\n"
     "attack:\n"
     "  - {kind: finetune, lr: [1e-3, 3e-4], holdout: [0, 1]}\n";
 
@@ -242,6 +242,7 @@ static void table_reads_well(void **unused)
         "~ not all trials are done",
         "(coefficient 0.0949, V 0.67",
         "its interval does not count that choice",
+        "defaults:\n  gd: batch=24 lr=0.003\n\n",
         "chosen on V itself",
     };
     char *text;
