@@ -13,6 +13,10 @@
 
 enum { RANKS, THREADS, OUTPUT };
 
+/* Ranks that are thought of, and the width below which products are so small that
+ * kernel/gemm.h leaves most of them to one thread. */
+enum { MOST_RANKS = 1024, THREADED_WIDTH = 512 };
+
 static const pal_option_t options[] = {
     {"ranks", 'n', "N", "processes to plan for (default: as many as have cores here)"},
     {"threads", 't', "N", "threads of each (default: 1), taken to be N times as fast"},
@@ -25,6 +29,9 @@ typedef struct {
     const char *config, *output; /* output: NULL is the default */
     pal_paths_t paths;
     int32_t done, left;           /* trials that the file has; rows it lacks */
+    int32_t bases;                /* to train */
+    int32_t useful, most;         /* ranks that help, of how many thought of */
+    int32_t width;                /* of the widest model */
     double ranks, threads;        /* threads of each rank */
     double rate_least, rate_most; /* FLOP/s of a thread */
     double core_seconds, seconds, rank_bytes, file_bytes;
@@ -95,6 +102,21 @@ static void note_rates(const pal_plan_t *plan, const double *rates,
     forecast->core_seconds *= forecast->threads;
 }
 
+static int count_useful(const pal_plan_t *plan, const pal_done_t *done,
+                        const double *rates, forecast_t *forecast, pal_error_t *err)
+{
+    forecast->most = done->left < MOST_RANKS ? done->left : MOST_RANKS;
+    for (int32_t i = 0; i < plan->base_count; i++) {
+        pal_shape_t shape;
+
+        forecast->bases += !done->rows[PAL_TABLE_BASE][i];
+        if (pal_preset_find(plan->bases[i].spec.model.size, &shape, NULL) == PAL_OK &&
+            shape.width > forecast->width)
+            forecast->width = shape.width;
+    }
+    return pal_cost_useful(plan, done, rates, forecast->most, &forecast->useful, err);
+}
+
 static int foresee(pal_plan_t *plan, forecast_t *forecast, pal_error_t *err)
 {
     double *rates = NULL;
@@ -115,6 +137,8 @@ static int foresee(pal_plan_t *plan, forecast_t *forecast, pal_error_t *err)
     if (rc == PAL_OK)
         rc = pal_cost_makespan(plan, &done, rates, (int32_t)forecast->ranks,
                                &forecast->seconds, err);
+    if (rc == PAL_OK)
+        rc = count_useful(plan, &done, rates, forecast, err);
     if (rc == PAL_OK)
         note_rates(plan, rates, forecast);
 out:
@@ -192,6 +216,19 @@ static void print_commands(const forecast_t *forecast)
     printf("\n");
 }
 
+static void print_useful(const forecast_t *forecast)
+{
+    printf("useful ranks       %d", forecast->useful);
+    if (forecast->useful < forecast->most)
+        printf(", for %.0f %% of the speed of %d", 100 * PAL_USEFUL_SPEED,
+               forecast->most);
+    else if (forecast->most == MOST_RANKS)
+        printf(" and more");
+    if (forecast->bases > 0 && forecast->bases < forecast->useful)
+        printf("; %d while base models train", forecast->bases);
+    printf("\n");
+}
+
 static void print_forecast(const forecast_t *forecast)
 {
     char text[64];
@@ -207,6 +244,11 @@ static void print_forecast(const forecast_t *forecast)
     if (forecast->threads > 1)
         printf(" of %.0f threads", forecast->threads);
     printf("\n");
+    print_useful(forecast);
+    if (forecast->threads > 1 && forecast->width < THREADED_WIDTH)
+        printf("warning            threads hardly help models of width %d (below %d): "
+               "more ranks instead\n",
+               forecast->width, THREADED_WIDTH);
     pal_cli_bytes(forecast->rank_bytes, text, sizeof text);
     printf("memory             %s a rank\n", text);
     pal_cli_bytes(forecast->file_bytes, text, sizeof text);

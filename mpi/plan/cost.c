@@ -331,6 +331,35 @@ out:
     return rc;
 }
 
+/* 1, 2, 3, 4, 6, 8, 12, ... */
+static int32_t step_of(int step)
+{
+    return step < 1 ? 1 : (step % 2 ? 2 : 3) << (step - 1) / 2;
+}
+
+int pal_cost_useful(const pal_plan_t *plan, const pal_done_t *done, const double *rates,
+                    int32_t most, int32_t *ranks, pal_error_t *err)
+{
+    double least, seconds;
+    int low = 0, high = 0; /* steps: the answer is none below low, and at most high */
+    int rc = pal_cost_makespan(plan, done, rates, most, &least, err);
+
+    while (step_of(high) < most)
+        high++;
+    while (rc == PAL_OK && low < high) {
+        int middle = (low + high) / 2;
+
+        rc = pal_cost_makespan(plan, done, rates, step_of(middle), &seconds, err);
+        if (rc == PAL_OK && seconds * PAL_USEFUL_SPEED <= least)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    if (rc == PAL_OK)
+        *ranks = step_of(high) < most ? step_of(high) : most;
+    return rc;
+}
+
 /* --- Memory --- */
 
 static int larger(int a, int b)

@@ -27,6 +27,13 @@ int pal_cost_makespan(const pal_plan_t *plan, const pal_done_t *done,
                       const double *rates, int32_t ranks, double *seconds,
                       pal_error_t *err);
 
+/* The fewest ranks of 1, 2, 3, 4, 6, 8, 12, ... and at most `most` that reach
+ * PAL_USEFUL_SPEED of the speed of `most`, by that play. PAL_ENOMEM. */
+#define PAL_USEFUL_SPEED 0.95
+PAL_MUST_CHECK
+int pal_cost_useful(const pal_plan_t *plan, const pal_done_t *done, const double *rates,
+                    int32_t most, int32_t *ranks, pal_error_t *err);
+
 /* Bytes a rank needs at its largest model: what its greediest stage holds of models
  * (stage/stage.h), activations, the program, its plan. Of what is resident at
  * most it was 0.87 (repnoise) to 1.3 (undo) in batches of 256 sentences. */

@@ -236,7 +236,10 @@ static void a_plan_says_what_it_takes(void **unused)
     assert_says("8 computed for 16 trials, 8 saved");
     assert_says("core-hours");
     assert_says("on 3 ranks");
+    assert_says("\nuseful ranks       ");
+    assert_says(", for 95 % of the speed of 28");
     assert_says("MB a rank");
+    assert_null(strstr(output, "warning"));
     assert_says("results/tiny.h5");
     assert_says("sbatch --ntasks=3 --cpus-per-task=1 ");
     assert_says("slurm/sweep.sbatch c.yaml results/tiny.h5");
@@ -302,6 +305,8 @@ static void threads_change_no_bit(void **unused)
     shell("rm two.h5");
     assert_int_equal(run("plan c.yaml --ranks 3 --threads 2"), 0);
     assert_says("on 3 ranks of 2 threads\n");
+    assert_says(
+        "warning            threads hardly help models of width 64 (below 512)");
     assert_says("run c.yaml --threads 2\n");
     assert_says("--ntasks=3 --cpus-per-task=2 --mem-per-cpu=");
 }

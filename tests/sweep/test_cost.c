@@ -110,6 +110,36 @@ static void more_ranks_are_sooner_within_bounds(void **unused)
     free(rates);
 }
 
+static double seconds_on(const double *rates, int32_t ranks)
+{
+    double seconds = 0;
+
+    assert_int_equal(pal_cost_makespan(&plan, NULL, rates, ranks, &seconds, NULL),
+                     PAL_OK);
+    return seconds;
+}
+
+static void useful_ranks_are_fast_and_no_more(void **unused)
+{
+    static const int32_t most[] = {1, 2, 7, 5000};
+    double *rates = made_rates();
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
+        const double least = seconds_on(rates, most[i]);
+        int32_t ranks = 0, before;
+
+        assert_int_equal(pal_cost_useful(&plan, NULL, rates, most[i], &ranks, NULL),
+                         PAL_OK);
+        assert_in_range(ranks, 1, most[i]);
+        assert_true(PAL_USEFUL_SPEED * seconds_on(rates, ranks) <= least);
+        before = ranks & (ranks - 1) ? ranks * 2 / 3 : ranks * 3 / 4;
+        if (ranks > 1 && ranks < most[i])
+            assert_true(PAL_USEFUL_SPEED * seconds_on(rates, before) > least);
+    }
+    free(rates);
+}
+
 /* What is done costs nothing; a base that is done but has no weights is trained again
  * for what stands on it. */
 static void only_what_is_not_done_counts(void **unused)
@@ -280,6 +310,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_rank_takes_the_sum),
         cmocka_unit_test(more_ranks_are_sooner_within_bounds),
+        cmocka_unit_test(useful_ranks_are_fast_and_no_more),
         cmocka_unit_test(only_what_is_not_done_counts),
         cmocka_unit_test(rates_are_one_for_each_size),
         cmocka_unit_test(a_large_batch_is_measured_on_a_part),
