@@ -5,14 +5,14 @@ set -euo pipefail
 
 [ $# = 1 ] || { echo "usage: tests/slurm/sweep.sh FOLDER" >&2; exit 2; }
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-config=$(realpath "${CONFIG:-$root/configs/quickstart.yaml}")
+config=$(realpath "${CONFIG:-$root/configs/methods.yaml}")
 export PALIMPSEST=${PALIMPSEST:-$root/build/palimpsest}
 read -ra login <<<"${LOGIN:-}"
+[ -z "$(ls -A "$1" 2>/dev/null)" ] || { echo "sweep.sh: $1 is not an empty folder" >&2; exit 2; }
 mkdir -p "$1/slurm" "$1/plain" # a cache of base models each
 cd "$1"
-rm -rf slurm/* plain/* requeues.*.log
 
-"${login[@]}" sbatch --nodes=2 --ntasks-per-node=1 --time="${LIMIT:-4}" --job-name=requeues \
+"${login[@]}" sbatch --nodes=2 --ntasks-per-node=1 --time="${LIMIT:-3}" --job-name=requeues \
     "$root/slurm/sweep.sbatch" "$config" slurm/sweep.h5
 while [ -n "$("${login[@]}" squeue --noheader --name=requeues)" ]; do
     sleep 5
