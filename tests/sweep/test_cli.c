@@ -439,7 +439,7 @@ static void rows_of_another_program_are_warned_of(void **unused)
 
     (void)unused;
     write_config(small);
-    shell("sed 's/seed: .*/seed: [0, 1, 2]/' c.yaml >more.yaml");
+    shell("rm -f out.h5; sed 's/seed: .*/seed: [0, 1, 2]/' c.yaml >more.yaml");
     assert_int_equal(run("run c.yaml -o out.h5"), 0);
     assert_null(strstr(output, warning));
     change_commit("0123456789abcdef-dirty");
