@@ -182,8 +182,8 @@ int pal_step_time(const pal_workload_t *workload, const char *script, int32_t th
     if (rc == PAL_OK)
         pal_pass_set_precision(run->pass, workload->precision);
     if (rc == PAL_OK)
-        rc = pal_pass_reserve(run->pass, workload->most_tokens, PAL_BENCH_SENTENCES,
-                              workload->most_tokens, err);
+        rc = pal_pass_reserve(run->pass, workload->most_tokens, workload->most_tokens,
+                              err);
     if (rc == PAL_OK)
         rc = pal_share_create(workload->most_tokens, PAL_BENCH_SENTENCES, &run->share,
                               err);

@@ -210,7 +210,7 @@ int pal_generator_run(pal_generator_t *g, pal_pass_t *pass, const float *weights
     int rc = check(g, prompts, pal_pass_layout(pass)->shape.vocab, how, err);
 
     if (rc == PAL_OK)
-        rc = pal_pass_reserve(pass, start(g, prompts, how), n, n, err);
+        rc = pal_pass_reserve(pass, start(g, prompts, how), n, err);
     if (rc != PAL_OK)
         return rc;
     for (lay_active(g, n); g->batch.sequences > 0; lay_active(g, n)) {

@@ -73,6 +73,12 @@ float *pal_pass_scratch(const pal_pass_t *pass);
 /* The text of sequence b; borrowed until the calling thread's next call. */
 pal_text_t pal_pass_text(const pal_pass_t *pass, int32_t b);
 
+/* Turn the queries and keys of all sequences to their positions, or their gradients
+ * back, if the shape's positions are rotary: pal_rotary_forward() or _backward(). */
+typedef void pal_turn_t(float *x, int32_t stride, const float *table, int32_t n,
+                        int32_t heads, int32_t size);
+void pal_pass_turn(const pal_pass_t *pass, float *qkv, pal_turn_t *turn);
+
 void pal_pass_clear_seeds(pal_pass_t *pass);
 
 /* Edits of a pass, `layer` as in pal_edit_t: on the residual stream of that layer,

@@ -188,21 +188,6 @@ static void attend_backward(const pal_pass_t *pass, const pal_activations_t *blo
                                    pal_pass_scratch(pass));
 }
 
-/* Turn d(loss)/d(queries and keys) back. */
-static void turn_back(const pal_pass_t *pass)
-{
-    const pal_shape_t *shape = &pass->layout->shape;
-    const int32_t size = pal_shape_head_size(shape), row = pal_shape_qkv_size(shape);
-    const int32_t *offsets = pass->batch.offsets;
-
-    PAL_PARALLEL
-    for (int32_t b = 0; b < pass->batch.sequences; b++)
-        pal_rotary_backward(
-            pass->wide + (size_t)offsets[b] * row, row,
-            pass->rotary + (size_t)pal_batch_start(&pass->batch, b) * size,
-            offsets[b + 1] - offsets[b], shape->heads + shape->kv_heads, size);
-}
-
 static int descend_attention(const descent_t *d, int32_t layer)
 {
     pal_pass_t *pass = d->pass;
@@ -212,8 +197,7 @@ static int descend_attention(const descent_t *d, int32_t layer)
                         block->attended))
         return 0;
     attend_backward(pass, block);
-    if (pass->layout->shape.position == PAL_ROTARY)
-        turn_back(pass);
+    pal_pass_turn(pass, pass->wide, pal_rotary_backward);
     if (!descend_linear(d, PAL_ATTENTION_QKV, layer, pass->narrow, pass->wide,
                         block->attention_norm))
         return 0;

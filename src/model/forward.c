@@ -96,21 +96,6 @@ static void linear(const pal_pass_t *pass, const float *weights, pal_slice_kind_
     pal_gemm_forward(&pass->gemm, y, x, weights + w->offset, n, w->cols, w->rows);
 }
 
-/* Turn the queries and keys of all sequences. */
-static void turn(const pal_pass_t *pass, const pal_activations_t *block)
-{
-    const pal_shape_t *shape = &pass->layout->shape;
-    const int32_t *offsets = pass->batch.offsets, size = pal_shape_head_size(shape);
-    const int32_t row = pal_shape_qkv_size(shape);
-
-    PAL_PARALLEL
-    for (int32_t b = 0; b < pass->batch.sequences; b++)
-        pal_rotary_forward(
-            block->qkv + (size_t)offsets[b] * row, row,
-            pass->rotary + (size_t)pal_batch_start(&pass->batch, b) * size,
-            offsets[b + 1] - offsets[b], shape->heads + shape->kv_heads, size);
-}
-
 static void forward_attention(pal_pass_t *pass, const float *weights, int32_t layer)
 {
     const pal_activations_t *block = &pass->blocks[layer];
@@ -120,8 +105,7 @@ static void forward_attention(pal_pass_t *pass, const float *weights, int32_t la
          block->attention_mean, block->attention_rstd, input, pass->tokens);
     linear(pass, weights, PAL_ATTENTION_QKV, layer, block->qkv, NULL,
            block->attention_norm);
-    if (pass->layout->shape.position == PAL_ROTARY)
-        turn(pass, block);
+    pal_pass_turn(pass, block->qkv, pal_rotary_forward);
     PAL_PARALLEL
     for (int32_t b = 0; b < pass->batch.sequences; b++)
         pal_attention_forward(
@@ -206,7 +190,7 @@ int pal_forward_edited(pal_pass_t *pass, const float *weights, const pal_batch_t
     if (rc != PAL_OK)
         return rc;
     rows = all ? pal_batch_targets(batch) : 0;
-    rc = pal_pass_reserve(pass, tokens, batch->sequences, rows, err);
+    rc = pal_pass_reserve(pass, tokens, rows, err);
     if (rc != PAL_OK)
         return rc;
     pass->batch = *batch;

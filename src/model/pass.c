@@ -86,6 +86,21 @@ pal_text_t pal_pass_text(const pal_pass_t *pass, int32_t b)
     return (pal_text_t){places, pal_batch_start(&pass->batch, b), length};
 }
 
+void pal_pass_turn(const pal_pass_t *pass, float *qkv, pal_turn_t *turn)
+{
+    const pal_shape_t *shape = &pass->layout->shape;
+    const int32_t *offsets = pass->batch.offsets, size = pal_shape_head_size(shape);
+    const int32_t row = pal_shape_qkv_size(shape);
+
+    if (shape->position != PAL_ROTARY)
+        return;
+    PAL_PARALLEL
+    for (int32_t b = 0; b < pass->batch.sequences; b++)
+        turn(qkv + (size_t)offsets[b] * row, row,
+             pass->rotary + (size_t)pal_batch_start(&pass->batch, b) * size,
+             offsets[b + 1] - offsets[b], shape->heads + shape->kv_heads, size);
+}
+
 /* What does not belong to a block. */
 static void cut_rest(pal_pass_t *pass, cutter_t *cutter, size_t n, size_t r,
                      const pal_shape_t *shape)
@@ -213,14 +228,12 @@ const pal_gemm_t *pal_pass_gemm(const pal_pass_t *pass)
     return &pass->gemm;
 }
 
-int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,
-                     pal_error_t *err)
+int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t rows, pal_error_t *err)
 {
     const int threads = pass->threads;
     float *memory = NULL;
     size_t floats;
 
-    (void)sequences; /* nothing kept so far has one entry per sequence */
     if (tokens < pass->token_capacity)
         tokens = pass->token_capacity;
     if (rows < pass->row_capacity)

@@ -38,12 +38,11 @@ void pal_pass_set_precision(pal_pass_t *pass, pal_precision_t precision);
  * the pass has reserved. */
 const pal_gemm_t *pal_pass_gemm(const pal_pass_t *pass);
 
-/* Make room for batches of up to `tokens` tokens in `sequences` sequences, `rows` of
- * them predicted. Never shrinks. If memory must grow, what the last forward left is
- * gone. On PAL_ENOMEM the pass is as it was. */
+/* Make room for batches of up to `tokens` tokens to compute and `rows` predicted ones.
+ * Never shrinks. If memory must grow, what the last forward left is gone. On PAL_ENOMEM
+ * the pass is as it was. */
 PAL_MUST_CHECK
-int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t sequences, int32_t rows,
-                     pal_error_t *err);
+int pal_pass_reserve(pal_pass_t *pass, int32_t tokens, int32_t rows, pal_error_t *err);
 
 /* Bytes of the activations of a pass that is reserved so. */
 double pal_pass_bytes(const pal_shape_t *shape, pal_precision_t precision,

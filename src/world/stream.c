@@ -262,7 +262,7 @@ int pal_stream_reserve(const pal_stream_t *stream, pal_pass_t *pass, int with_lo
 {
     const int32_t sequences = stream->batch.sequences;
 
-    return pal_pass_reserve(pass, stream->most, sequences,
+    return pal_pass_reserve(pass, stream->most,
                             with_logits ? stream->most - sequences : 0, err);
 }
 

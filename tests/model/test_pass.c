@@ -303,11 +303,11 @@ static void reserved_memory_is_kept(void **state)
 
     assert_non_null(once);
     full_gradient(s, NULL, once);
-    assert_int_equal(pal_pass_reserve(s->pass, 1000, 100, 500, &s->err), PAL_OK);
+    assert_int_equal(pal_pass_reserve(s->pass, 1000, 500, &s->err), PAL_OK);
     sample_forward(s);
     before = pal_pass_logits(s->pass);
     full_gradient(s, NULL, s->grad);
-    assert_int_equal(pal_pass_reserve(s->pass, 10, 1, 10, &s->err), PAL_OK);
+    assert_int_equal(pal_pass_reserve(s->pass, 10, 10, &s->err), PAL_OK);
     assert_ptr_equal(before, pal_pass_logits(s->pass));
     assert_memory_equal(once, s->grad, s->count * sizeof *once);
     free(once);
@@ -346,7 +346,7 @@ static void too_much_memory_is_refused(void **unused)
     assert_non_null(zeros);
     assert_int_equal(pal_forward(pass, zeros, &batch, PAL_ALL_LAYERS, &err), PAL_OK);
     before = pal_pass_logits(pass);
-    assert_int_equal(pal_pass_reserve(pass, INT32_MAX, 1, INT32_MAX, &err), PAL_ENOMEM);
+    assert_int_equal(pal_pass_reserve(pass, INT32_MAX, INT32_MAX, &err), PAL_ENOMEM);
     assert_non_null(strstr(err.text, "no memory for"));
     assert_ptr_equal(before, pal_pass_logits(pass));
     assert_true(fabs(pal_loss_nll(pass, 0.0) - log(50000.0)) < 1e-5);
