@@ -21,7 +21,8 @@ static void measure_folds(pal_ground_t *ground)
 }
 
 /* Mean tokens of a text of that form, and of them those that a batch computes: what
- * texts begin with in common counts once (model/share.h). 0 if there are none. */
+ * texts begin with in common counts once (model/share.h). 0 if there are none; length
+ * may be NULL. */
 static int measure_form(const pal_ground_t *ground, pal_form_t form, double *length,
                         double *tokens, pal_error_t *err)
 {
@@ -43,7 +44,8 @@ static int measure_form(const pal_ground_t *ground, pal_form_t form, double *len
     for (int i = 0; i < BATCHES && rc == PAL_OK && stream; i++)
         computed += pal_batch_tokens(pal_stream_next_shared(stream));
     *tokens = texts > 0 ? (double)computed / texts / BATCHES : 0;
-    *length = pal_pool_mean_length(&pool, corpus);
+    if (length)
+        *length = pal_pool_mean_length(&pool, corpus);
     pal_stream_destroy(stream);
     pal_pool_free(&pool);
     return rc;
@@ -78,7 +80,6 @@ static void measure_choices(pal_ground_t *ground)
 int pal_ground_create(const pal_world_spec_t *world, int64_t words,
                       pal_ground_t *ground, pal_error_t *err)
 {
-    double unused;
     int rc;
 
     memset(ground, 0, sizeof *ground);
@@ -89,7 +90,7 @@ int pal_ground_create(const pal_world_spec_t *world, int64_t words,
         rc = measure_form(ground, PAL_STATEMENT, &ground->statement_length,
                           &ground->statement_tokens, err);
     if (rc == PAL_OK)
-        rc = measure_form(ground, PAL_QUESTION, &unused, &ground->question_tokens, err);
+        rc = measure_form(ground, PAL_QUESTION, NULL, &ground->question_tokens, err);
     if (rc != PAL_OK) {
         pal_ground_free(ground);
         return rc;
