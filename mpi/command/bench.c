@@ -382,11 +382,8 @@ const pal_command_t pal_cmd_bench = {
         "Kernels one by one, whole training steps and multiple choice, at the sizes "
         "of\n"
         "`palimpsest list models`, on sequences of 512 tokens and on the sentences of\n"
-        "configs/quickstart.yaml. Let nothing else run on the core meanwhile. All of "
-        "it\n"
-        "takes about 6 minutes on one core, `-m nano --time 200` a few seconds. Shares "
-        "of "
-        "the\n"
+        "configs/quickstart.yaml. Let nothing else run on the core meanwhile.\n"
+        "All of it takes minutes, `-m nano --time 200` a few seconds. Shares of the\n"
         "machine above 100 % are of arrays that lie in cache.\n",
     .options = options,
     .run = run,
