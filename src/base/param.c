@@ -42,7 +42,7 @@ static int is_choice(const char *choices, const char *text)
     size_t n = strlen(text);
 
     for (const char *p = choices; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
-        if (strncmp(p, text, n) == 0 && (p[n] == '|' || p[n] == 0))
+        if (strcspn(p, "|") == n && strncmp(p, text, n) == 0)
             return n > 0;
     return 0;
 }

@@ -152,6 +152,8 @@ static const struct {
     {"seed", "9007199254740993", "9007199254740993 is outside -1 to"},
     {"schedule", "cos", "'cos' is none of cosine|constant"},
     {"schedule", "", "none of"},
+    {"schedule", "cosine|constant", "'cosine|constant' is none of"},
+    {"schedule", "cosine|", "none of"},
 };
 
 static void parameters_accept_and_refuse(void **unused)
