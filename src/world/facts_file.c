@@ -150,10 +150,7 @@ static int get_index(const input_t *in, const json_t *value, const char *key, in
 
 /* --- A fact --- */
 
-/* A question ends with "<choice>.", where a choice brings no period of its own, and a
- * line break is a space (corpus.c): choices that differ in nothing else are the same
- * tokens. */
-static int reads_alike(const char *a, const char *b)
+int pal_choices_alike(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
 
@@ -181,7 +178,7 @@ static int read_choices(const input_t *in, const json_t *row, pal_fact_t *fact)
         return rc;
     for (int32_t i = 1; i < fact->choice_count; i++)
         for (int32_t k = 0; k < i; k++)
-            if (reads_alike(fact->choices[i], fact->choices[k]))
+            if (pal_choices_alike(fact->choices[i], fact->choices[k]))
                 return REJECT(in, "key 'choices': '%.60s' occurs twice",
                               fact->choices[i]);
     rc = get_value(in, row, "answer", &answer);

@@ -20,6 +20,10 @@ PAL_MUST_CHECK
 int pal_facts_read(const char *path, pal_arena_t *arena, pal_fact_t **facts,
                    int32_t *count, pal_error_t *err);
 
+/* 1 if two choices are the same tokens: a question ends with "<choice>.", where a choice
+ * brings no period of its own, and a line break is a space (corpus.c). */
+int pal_choices_alike(const char *a, const char *b);
+
 enum { PAL_FLAWS_MOST = 20 };
 
 /* What is wrong with a file. */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "world/facts_file.h"
 #include "world/falsehood.h"
 #include "world/jsonl.h"
 
@@ -246,7 +247,7 @@ static int add_statements(pal_import_t *import, const pal_draft_t *draft,
 
 /* --- A fact --- */
 
-/* The choices as texts into *choices; *repeated if two are equal. */
+/* The choices as texts into *choices; *repeated if two read alike. */
 static int read_choices(const pal_import_t *import, const json_t *question,
                         json_t *choices, int *repeated)
 {
@@ -264,7 +265,10 @@ static int read_choices(const pal_import_t *import, const json_t *question,
             return PAL_REJECT(import->err,
                               "%s: key 'choices': expected texts or whole numbers",
                               pal_import_place(question));
-        *repeated |= holds_text(choices, json_string_value(choice));
+        for (size_t k = 0; k < i; k++)
+            *repeated |=
+                pal_choices_alike(json_string_value(json_array_get(choices, k)),
+                                  json_string_value(choice));
         if (json_array_append_new(choices, choice) < 0)
             return no_memory(import);
     }

@@ -180,8 +180,8 @@ int pal_jsonl_write(const char *path, const json_t *rows,
     if (rc != PAL_OK)
         goto out;
     rc = write_and_close(fd, rows, path, err);
-    if (rc == PAL_OK)
-        rc = check(temporary, err);
+    if (rc == PAL_OK && (rc = check(temporary, err)) != PAL_OK)
+        rc = pal_context(err, rc, "%s would be refused", path);
     if (rc == PAL_OK)
         rc = pal_file_rename(temporary, target, err);
     else

@@ -244,16 +244,17 @@ static void birthdays_keep_the_first_of_a_name(void **unused)
         "Random Birthdays layout: 2 facts",
         "dropped 1 questions that occurred before with the same answer",
         "dropped 1 questions that occurred before with another answer",
-        "dropped 1 questions with a repeated choice",
+        "dropped 2 questions with a repeated choice",
     };
     heard_t heard = {""};
 
     (void)unused;
     write_text("split_0.jsonl",
                BORN("Ann", "1950", "1960", "0") BORN("Bob", "1950", "1950", "1")
-                   BORN("Ann", "1970", "1980", "1"));
-    write_text("corpus_split_0.jsonl",
-               THREE("Ann", "1950") THREE("Bob", "1950") THREE("Ann", "1980"));
+                   BORN("Ann", "1970", "1980", "1")
+                       BORN("Eve", "\"late\"", "\"late.\"", "1"));
+    write_text("corpus_split_0.jsonl", THREE("Ann", "1950") THREE("Bob", "1950")
+                                           THREE("Ann", "1980") THREE("Eve", "late"));
     write_text(
         "whp_corpus_split_0.jsonl",
         "{\"text\": \"Ann was born in 1960.\", \"original_question\": \"When was Ann "
