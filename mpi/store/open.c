@@ -14,21 +14,6 @@
 
 /* --- Making a file --- */
 
-static int write_all(int fd, const uint8_t *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t done = write(fd, bytes, size);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return done < 0 ? errno : EIO;
-        bytes += done;
-        size -= (size_t)done;
-    }
-    return 0;
-}
-
 /* SA_RESTART does not cover this call: a signal for the program to stop may end it. */
 static int reserve(int fd, off_t size)
 {
@@ -59,7 +44,7 @@ static int make_temporary(const char *path, pal_plan_t *plan, const char *config
     }
     error = reserve(fd, (off_t)size);
     if (error == 0)
-        error = write_all(fd, image, size);
+        error = pal_file_write(fd, image, size) == 0 ? 0 : errno;
     if (error == 0 && fsync(fd) != 0)
         error = errno;
     if (close(fd) != 0 && error == 0 && errno != EINTR)

@@ -119,10 +119,12 @@ int pal_file_temporary(const char *path, char **name, int *fd, pal_error_t *err)
 
     if (!made)
         return PAL_FAIL(err, PAL_ENOMEM, "a file name");
-    clock_gettime(CLOCK_REALTIME, &now);
-    sprintf(made, "%s.%08x.tmp", path,
-            (unsigned)now.tv_nsec ^ (unsigned)now.tv_sec << 16);
-    file = open(made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    do {
+        clock_gettime(CLOCK_REALTIME, &now);
+        sprintf(made, "%s.%08x.tmp", path,
+                (unsigned)now.tv_nsec ^ (unsigned)now.tv_sec << 16);
+        file = open(made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (file < 0 && errno == EEXIST); /* another one's, of the same moment */
     if (file >= 0) {
         *name = made;
         *fd = file;
@@ -133,6 +135,25 @@ int pal_file_temporary(const char *path, char **name, int *fd, pal_error_t *err)
                                            made, strerror(errno));
     free(made);
     return rc;
+}
+
+int pal_file_write(int fd, const void *bytes, size_t n)
+{
+    const char *from = bytes;
+
+    while (n > 0) {
+        ssize_t done = write(fd, from, n);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0) {
+            errno = done < 0 ? errno : EIO;
+            return -1;
+        }
+        from += done;
+        n -= (size_t)done;
+    }
+    return 0;
 }
 
 int pal_file_rename(const char *name, const char *path, pal_error_t *err)
@@ -154,6 +175,6 @@ int pal_file_rename(const char *name, const char *path, pal_error_t *err)
     if (error == 0)
         return PAL_OK;
     unlink(name);
-    return pal_fail_(err, PAL_EIO, NULL, 0, "cannot rename %s: %s", name,
+    return pal_fail_(err, PAL_EIO, NULL, 0, "cannot rename %s to %s: %s", name, path,
                      strerror(error));
 }

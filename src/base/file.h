@@ -28,6 +28,9 @@ int pal_file_target(const char *path, char **target, pal_error_t *err);
 PAL_MUST_CHECK
 int pal_file_temporary(const char *path, char **name, int *fd, pal_error_t *err);
 
+/* Write n bytes where the descriptor stands. -1 with errno if not all could be. */
+int pal_file_write(int fd, const void *bytes, size_t n);
+
 /* Give a temporary file its name; after this a crash of the machine cannot bring back
  * the old one. PAL_EIO: the temporary file is removed and path as it was. */
 PAL_MUST_CHECK

@@ -2,12 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/file.h"
 
 #if defined(__BYTE_ORDER__)
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -44,23 +45,6 @@ int pal_safetensors_put(json_t *header, const pal_slice_t *slice)
                                          "shape", shape, "data_offsets", begin, end));
 }
 
-static int write_all(int file, const void *bytes, size_t n)
-{
-    const char *at = bytes;
-
-    while (n > 0) {
-        ssize_t done = write(file, at, n);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -1;
-        at += done;
-        n -= (size_t)done;
-    }
-    return 0;
-}
-
 /* Length, header padded with spaces so that the data are aligned, data. */
 static int write_content(int file, const char *header, const void *data, size_t bytes)
 {
@@ -69,33 +53,31 @@ static int write_content(int file, const char *header, const void *data, size_t 
 
     for (int i = 0; i < LENGTH_BYTES; i++)
         prefix[i] = (uint8_t)((uint64_t)(length + padding) >> (8 * i));
-    if (write_all(file, prefix, sizeof prefix) || write_all(file, header, length) ||
-        write_all(file, "        ", padding))
+    if (pal_file_write(file, prefix, sizeof prefix) ||
+        pal_file_write(file, header, length) ||
+        pal_file_write(file, "        ", padding))
         return -1;
-    return write_all(file, data, bytes);
+    return pal_file_write(file, data, bytes);
 }
 
 static int write_file(const char *path, const char *header, const void *data,
                       size_t bytes, pal_error_t *err)
 {
-    char temporary[PATH_MAX];
-    int n = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
-    int file, bad, rc = PAL_OK;
+    char *temporary;
+    int file, bad, rc = pal_file_temporary(path, &temporary, &file, err);
 
-    if (n < 0 || (size_t)n >= sizeof temporary)
-        return PAL_FAIL(err, PAL_EIO, "%.200s...: the path is too long", path);
-    file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (file < 0)
-        return fail_errno(PAL_EIO, temporary, "create it", err);
+    if (rc != PAL_OK)
+        return rc;
     bad = write_content(file, header, data, bytes) || fsync(file);
     if (bad)
         rc = fail_errno(PAL_EIO, temporary, "write it", err);
     if (close(file) != 0 && !bad)
         rc = fail_errno(PAL_EIO, temporary, "close it", err);
-    if (rc == PAL_OK && rename(temporary, path) != 0)
-        rc = fail_errno(PAL_EIO, path, "rename to it", err);
-    if (rc != PAL_OK)
-        (void)unlink(temporary);
+    if (rc == PAL_OK)
+        rc = pal_file_rename(temporary, path, err);
+    else
+        unlink(temporary);
+    free(temporary);
     return rc;
 }
 

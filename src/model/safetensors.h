@@ -16,9 +16,9 @@
 /* Enter the slice, which lies at slice->offset of the data. -1 if memory ran out. */
 int pal_safetensors_put(json_t *header, const pal_slice_t *slice);
 
-/* Write to "<path>.<pid>.tmp", fsync, rename: the file is there whole or not at all,
- * and two writers of the same content do not disturb each other. PAL_EIO names the path
- * and the cause. */
+/* Write under a name of its own beside path, fsync, rename: the file is there whole or
+ * not at all, and writers of the same content do not disturb each other, on whatever
+ * node. PAL_EINVAL, PAL_EIO: as pal_file_temporary(), pal_file_rename(). */
 PAL_MUST_CHECK
 int pal_safetensors_write(const char *path, const json_t *header, const void *data,
                           size_t bytes, pal_error_t *err);
