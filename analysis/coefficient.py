@@ -83,7 +83,7 @@ def legend(drawn):
           Line2D([], [], color=figure.FLOOR, linestyle="--")),
          "floor: never taught, V after the attack"),
         (Line2D([], [], color="black", linestyle="", marker="o", markerfacecolor="white"),
-         f"hollow: retain < {res.SMALLEST_RETAIN:g}, a damaged model"),
+         f"hollow: retain < {res.SMALLEST_RETAIN:g} in some seed, a damaged model"),
     ]
     drawn.legend(*zip(*entries), loc="lower center", fontsize=8,
                  ncol=3 if drawn.get_figwidth() > 7.5 else 2)

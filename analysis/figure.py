@@ -21,7 +21,7 @@ plt.rcParams.update({
 
 
 def series(axes, x, estimates, color, damaged=None, **style):
-    """Values over x with their intervals; hollow markers where damaged."""
+    """Values over x with their intervals; hollow markers where a seed is damaged."""
     values = np.array([e.value for e in estimates])
     bars = np.array([[max(0.0, e.value - e.low), max(0.0, e.high - e.value)]
                      for e in estimates]).T

@@ -24,7 +24,7 @@ STATES = ("pending", "done", "failed", "diverged")
 UNLEARNS, CEILING, FLOOR = range(3)
 RESAMPLES = 2000
 SMALLEST_GAP = 0.05  # between ceiling and floor, for a recovery to mean anything
-SMALLEST_RETAIN = 0.9  # below it a model is damaged and must not count as robust
+SMALLEST_RETAIN = 0.9  # below it a seed's model is damaged: the cell must not count as robust
 
 Estimate = namedtuple("Estimate", "value low high seeds facts reason")
 Section = namedtuple("Section", "label floor ceiling cells")  # cells: those that unlearn
@@ -224,7 +224,9 @@ class Cell:
         return mean(self.seed_scores(column))
 
     def damaged(self):
-        return self.retain().value < SMALLEST_RETAIN
+        """In any seed: one lowers V after the attack as well."""
+        retain = self.results.trials["retain_before"]
+        return any(retain[row] < SMALLEST_RETAIN for row, _ in self.chosen.values())
 
     def ended_early(self):
         """How many seeds' unlearning the retain budget ended before its last step."""

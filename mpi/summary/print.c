@@ -286,8 +286,8 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
                 PAL_SMALLEST_GAP);
     if (damaged)
         fprintf(out,
-                "! retain < %g: a damaged model; that it fails does not show that it "
-                "forgot.\n",
+                "! retain < %g in some seed: a damaged model; that it fails does not "
+                "show that it forgot.\n",
                 PAL_SMALLEST_RETAIN);
     if (partial)
         fprintf(out, "~ not all trials are done; the numbers are of those that are.\n");

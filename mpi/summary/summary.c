@@ -103,8 +103,15 @@ static int estimate_means(const work_t *work, const pal_group_t *group,
         rc = pal_estimate_mean(work->own, rows->seed_count, facts, cell_key(cell),
                                means[i].out, err);
     }
-    cell->damaged = cell->retain_before.value < PAL_SMALLEST_RETAIN;
     return rc;
+}
+
+static int any_seed_damaged(const pal_rows_t *rows, const pal_group_t *group)
+{
+    for (int32_t c = 0; c < group->chosen_count; c++)
+        if (rows->retain_before[group->chosen[c].row] < PAL_SMALLEST_RETAIN)
+            return 1;
+    return 0;
 }
 
 /* Steps of the unlearning runs of a cell, and how many made fewer than asked for; those
@@ -174,6 +181,7 @@ static void describe(const pal_rows_t *rows, const pal_group_t *group,
     cell->base_setting = rows->base_setting[(int32_t)rows->base[row]];
     cell->setting = rows->setting[row];
     cell->attack = group->attack;
+    cell->damaged = any_seed_damaged(rows, group);
     count_steps(rows, group, cell);
     memcpy(cell->trials, group->trials, sizeof cell->trials);
 }

@@ -15,7 +15,8 @@
 
 enum { PAL_STATES = 4 };
 
-/* Below it a model is damaged: it must not count as robust. */
+/* Below it a model is damaged: it must not count as robust. One damaged seed damages
+ * its cell, for it lowers V after the attack as well. */
 #define PAL_SMALLEST_RETAIN 0.9
 
 typedef struct {
@@ -32,9 +33,9 @@ typedef struct {
     const char *constant; /* what does not differ, and is not the default */
     int32_t trials[PAL_STATES]; /* by pal_state_t */
     int32_t floor, ceiling;     /* cells; -1: none */
-    int32_t damaged;            /* 1: retain before the attack < PAL_SMALLEST_RETAIN */
-    int32_t ended_early;        /* runs of unlearning that the budget ended */
-    double mean_steps;          /* of the runs that are done; NaN: none */
+    int32_t damaged; /* 1: a seed's retain before the attack < PAL_SMALLEST_RETAIN */
+    int32_t ended_early; /* runs of unlearning that the budget ended */
+    double mean_steps;   /* of the runs that are done; NaN: none */
     pal_estimate_t v_before, v_after, retain_before,
         retain_after; /* retain: over seeds */
     pal_estimate_t

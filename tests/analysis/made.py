@@ -16,7 +16,8 @@ import numpy as np
 PALIMPSEST, SWEEP_SIM = (os.path.abspath(path) for path in sys.argv[1:3])
 RATES = (3e-4, 1e-3)
 GUESS = 0.25
-#: method, coefficient -> V before, retain, V after; for facts that were taught
+#: method, coefficient -> V before, retain (of seeds 0, 3 ...; 0.01 and 0.02 less in the
+#: others), V after; for facts that were taught
 MODELS = {
     ("none", None): (0.97, 1.0, 0.98),
     ("filtered", None): (0.97, 1.0, 0.98),
@@ -26,7 +27,7 @@ MODELS = {
     ("gd", 3.0): (0.28, 0.60, 0.55),
     ("rmu", 1.0): (0.60, 1.0, 0.96),
     ("rmu", 10.0): (0.32, 0.98, 0.94),
-    ("ria", 3.0): (0.65, 0.99, 0.9),
+    ("ria", 3.0): (0.65, 0.915, 0.9),
 }
 #: the result columns in the order of ../../results/README.md, which `crc` goes by
 MODEL_RESULTS = "loss v_accuracy retain_accuracy bits error".split()

@@ -94,9 +94,11 @@ class Finished(Case):
         self.assertEqual(floor.corrected().reason, "no ceiling")  # its base is another
 
     def test_damage_is_seen(self):
+        """In every seed, or in one of three."""
         results = self.load()
         damaged = [(c.method, c.coefficient) for c in results.cells if c.damaged()]
-        self.assertEqual(damaged, [("gd", 3.0)])
+        self.assertEqual(damaged, [("gd", 3.0), ("ria", 3.0)])
+        self.assertGreater(self.cell(results, "ria", 3.0).retain().value, res.SMALLEST_RETAIN)
 
     def test_runs_that_a_budget_ended_are_counted(self):
         results = self.load(steps_done=made.early)
