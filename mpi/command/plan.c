@@ -11,7 +11,7 @@
 #include "sweep/compute.h"
 #include "sweep/paths.h"
 
-enum { RANKS, THREADS, OUTPUT };
+enum { RANKS, THREADS, OUTPUT, LEFT };
 
 /* Ranks that are thought of, and the width below which products are so small that
  * kernel/gemm.h leaves most of them to one thread. */
@@ -21,12 +21,14 @@ static const pal_option_t options[] = {
     {"ranks", 'n', "N", "processes to plan for (default: as many as have cores here)"},
     {"threads", 't', "N", "threads of each (default: 1), taken to be N times as fast"},
     {"output", 'o', "FILE", "results file of the run (default: results/<sweep>.h5)"},
+    {"left", 0, NULL, "print only how many trials that file lacks or has as failed"},
     {NULL, 0, NULL, NULL},
 };
 
 /* Of the run to be. */
 typedef struct {
     const char *config, *output; /* output: NULL is the default */
+    int count_only;
     pal_paths_t paths;
     int32_t done, left;           /* trials that the file has; rows it lacks */
     int32_t bases;                /* to train */
@@ -127,7 +129,7 @@ static int foresee(pal_plan_t *plan, forecast_t *forecast, pal_error_t *err)
     forecast->left = done.left;
     forecast->rank_bytes = pal_cost_memory(plan);
     forecast->file_bytes = pal_store_bytes(plan);
-    if (rc != PAL_OK || done.left == 0)
+    if (rc != PAL_OK || done.left == 0 || forecast->count_only)
         goto out;
     rates = malloc((size_t)plan->base_count * sizeof *rates);
     rc = rates ? measure(plan, forecast->threads, rates, err)
@@ -269,9 +271,11 @@ static int show_plan(forecast_t *forecast, pal_error_t *err)
         rc = pal_plan_create(&config, &plan, err);
     if (rc == PAL_OK)
         rc = foresee(&plan, forecast, err);
-    if (rc == PAL_OK)
+    if (rc == PAL_OK && forecast->count_only)
+        printf("%d\n", plan.trial_count - forecast->done);
+    else if (rc == PAL_OK)
         print_plan(&plan, forecast);
-    if (rc == PAL_OK && forecast->left > 0) {
+    if (rc == PAL_OK && forecast->left > 0 && !forecast->count_only) {
         print_forecast(forecast);
         print_commands(forecast);
     }
@@ -283,7 +287,9 @@ static int show_plan(forecast_t *forecast, pal_error_t *err)
 
 static int run(const char *const operands[], const char *const values[])
 {
-    forecast_t forecast = {.config = operands[0], .output = values[OUTPUT]};
+    forecast_t forecast = {.config = operands[0],
+                           .output = values[OUTPUT],
+                           .count_only = values[LEFT] != NULL};
     pal_error_t err = {""};
     int rc = PAL_OK;
 
