@@ -75,7 +75,7 @@ def legend(drawn):
         (Line2D([], [], color=figure.AFTER, **line), "V after the attack"),
         (Line2D([], [], color=figure.BEFORE, **line), "V before the attack"),
         (Line2D([], [], color=figure.RETAIN, linewidth=1, marker="s", markersize=4),
-         "retain (intervals over seeds)"),
+         "retain (Student's intervals over seeds)"),
         ((Patch(color=figure.CEILING, alpha=0.15, linewidth=0),
           Line2D([], [], color=figure.CEILING, linestyle="-.")),
          "ceiling: not unlearned, V after the attack"),

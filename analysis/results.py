@@ -10,6 +10,7 @@ each (seed, held-out fold) the trial whose learning rate is best on the dev fold
 
 import argparse
 import functools
+import math
 import os
 import re
 import sys
@@ -199,11 +200,11 @@ class Cell:
         return scores
 
     def seed_scores(self, column):
-        """[seeds, 1]: a column's mean over the held-out folds of each seed."""
+        """[seeds]: a column's mean over the held-out folds of each seed."""
         values = [[self.results.trials[column][row]
                    for (s, _), (row, _) in sorted(self.chosen.items()) if s == seed]
                   for seed in self.results.seeds]
-        return np.array([[sum(v) / len(v) if v else np.nan] for v in values])
+        return np.array([sum(v) / len(v) if v else np.nan for v in values])
 
     def floor(self):
         ground = without(self.ground, "taught")
@@ -221,7 +222,7 @@ class Cell:
 
     def retain(self, column="retain_before"):
         """Interval over seeds only: the file holds no bit per retain fact."""
-        return mean(self.seed_scores(column))
+        return mean_of_seeds(self.seed_scores(column))
 
     def damaged(self):
         """In any seed: one lowers V after the attack as well."""
@@ -356,6 +357,43 @@ def missing(reason):
 def mean(scores):
     zeros = np.zeros_like(scores)
     return _estimate(scores, zeros, zeros, lambda u, f, c: u)
+
+
+def mean_of_seeds(scores):
+    """Of fractions, one a seed, with Student's interval cut at 0 and 1."""
+    known = scores[~np.isnan(scores)]
+    n = len(known)
+    if not n:
+        return missing("nothing measured")
+    value, low, high = float(known.mean()), np.nan, np.nan
+    if n > 1:
+        reach = student_point(n - 1) * known.std(ddof=1) / math.sqrt(n)
+        low, high = max(0.0, value - reach), min(1.0, value + reach)
+    return Estimate(value, low, high, n, 1, None)
+
+
+@functools.lru_cache(maxsize=None)
+def student_point(freedom):
+    """The t that |T| exceeds in 5 % of cases, by halving."""
+    low, high = 0, math.pi / 2
+    for _ in range(60):
+        angle = (low + high) / 2
+        if _student_within(angle, freedom) < 0.95:
+            low = angle
+        else:
+            high = angle
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _student_within(angle, freedom):
+    """P(|T| <= sqrt(freedom) tan(angle)): Abramowitz & Stegun, 26.7.3 and 26.7.4."""
+    odd = freedom % 2
+    term, total = math.cos(angle) if odd else 1, 0
+    for k in range(odd, freedom - 1, 2):
+        total += term
+        term *= math.cos(angle) ** 2 * (k + 1) / (k + 2)
+    total *= math.sin(angle)
+    return (angle + total) * 2 / math.pi if odd else total
 
 
 def recovery(unlearned, floor, ceiling):

@@ -94,13 +94,14 @@ static int estimate_means(const work_t *work, const pal_group_t *group,
     int rc = PAL_OK;
 
     for (size_t i = 0; i < sizeof means / sizeof *means && rc == PAL_OK; i++) {
-        int32_t facts = means[i].column ? 1 : forget_facts(rows, cell->world);
-
-        if (means[i].column)
+        if (means[i].column) {
             fill_seeds(rows, group, means[i].column, work->own);
-        else
-            fill_scores(rows, group, cell->world, means[i].bits, work->own);
-        rc = pal_estimate_mean(work->own, rows->seed_count, facts, cell_key(cell),
+            pal_estimate_seeds(work->own, rows->seed_count, means[i].out);
+            continue;
+        }
+        fill_scores(rows, group, cell->world, means[i].bits, work->own);
+        rc = pal_estimate_mean(work->own, rows->seed_count,
+                               forget_facts(rows, cell->world), cell_key(cell),
                                means[i].out, err);
     }
     return rc;

@@ -209,6 +209,59 @@ int pal_estimate_mean(const double *scores, int32_t seeds, int32_t facts, pal_ke
     return estimate(all, seeds, facts, mean_of, key, out, err);
 }
 
+/* P(|T| <= sqrt(freedom) tan(angle)) for Student's T: Abramowitz & Stegun, Handbook of
+ * Mathematical Functions, 26.7.3 and 26.7.4. */
+static double student_within(double angle, int32_t freedom)
+{
+    int32_t odd = freedom % 2;
+    double term = odd ? cos(angle) : 1, sum = 0;
+
+    for (int32_t k = odd; k <= freedom - 2; k += 2) {
+        sum += term;
+        term *= cos(angle) * cos(angle) * (k + 1) / (k + 2);
+    }
+    sum *= sin(angle);
+    return odd ? (angle + sum) / acos(0) : sum;
+}
+
+/* The t that |T| exceeds in 5 % of cases, by halving. */
+static double student_point(int32_t freedom)
+{
+    double low = 0, high = acos(0);
+
+    for (int i = 0; i < 60; i++) {
+        double angle = (low + high) / 2;
+
+        if (student_within(angle, freedom) < 0.95)
+            low = angle;
+        else
+            high = angle;
+    }
+    return sqrt(freedom) * tan(low);
+}
+
+void pal_estimate_seeds(const double *scores, int32_t seeds, pal_estimate_t *out)
+{
+    double sum = 0, squares = 0, mean, reach;
+    int32_t n = 0;
+
+    for (int32_t s = 0; s < seeds; s++)
+        if (!isnan(scores[s])) {
+            sum += scores[s];
+            n++;
+        }
+    mean = n ? sum / n : NAN;
+    *out = (pal_estimate_t){mean, NAN, NAN, n, n > 0, n ? NULL : "nothing measured"};
+    if (n < 2)
+        return;
+    for (int32_t s = 0; s < seeds; s++)
+        if (!isnan(scores[s]))
+            squares += (scores[s] - mean) * (scores[s] - mean);
+    reach = student_point(n - 1) * sqrt(squares / (n - 1) / n);
+    out->low = fmax(0, mean - reach);
+    out->high = fmin(1, mean + reach);
+}
+
 int pal_estimate_recovery(const double *unlearned, const double *floor,
                           const double *ceiling, int32_t seeds, int32_t facts,
                           pal_key_t key, pal_estimate_t *out, pal_error_t *err)

@@ -8,7 +8,9 @@
  * seeds and facts are drawn with replacement independently of each other (Owen, "The
  * pigeonhole bootstrap", Annals of Applied Statistics 2007), since a hard fact is hard
  * for every seed and a bad seed is bad for every fact. With one seed only facts are
- * drawn, and the interval says nothing about other seeds. No files, no printing.
+ * drawn, and the interval says nothing about other seeds. What has one number a seed
+ * takes Student's interval in its place: the percentiles of 2 or 3 numbers cover their
+ * mean in one half or three quarters of cases. No files, no printing.
  */
 #ifndef PAL_EVAL_RECOVERY_H
 #define PAL_EVAL_RECOVERY_H
@@ -36,6 +38,12 @@ typedef struct {
 PAL_MUST_CHECK
 int pal_estimate_mean(const double *scores, int32_t seeds, int32_t facts, pal_key_t key,
                       pal_estimate_t *out, pal_error_t *err);
+
+/* Mean of scores[seeds], fractions in [0, 1] of which each seed has one: mean +- t s /
+ * sqrt(n), where t is the 97.5 % point of Student's distribution with n - 1 degrees of
+ * freedom and s the standard deviation of the n measured seeds; cut at 0 and 1. One
+ * seed has no interval. */
+void pal_estimate_seeds(const double *scores, int32_t seeds, pal_estimate_t *out);
 
 /* (U - floor) / (ceiling - floor), where U, floor and ceiling are means over the
  * entries measured in all of them (a ratio of means, not a mean of ratios), each

@@ -114,6 +114,18 @@ class Finished(Case):
         sigma = np.sqrt(v.value * (1 - v.value) / 120)
         self.assertAlmostEqual(v.high - v.low, 2 * 1.96 * sigma, delta=0.2 * 3.92 * sigma)
 
+    def test_retain_has_students_interval(self):
+        retain = self.cell(self.load(), "gd", 1.0).retain()  # 0.95, 0.94, 0.93
+        self.assertAlmostEqual(retain.value, 0.94)
+        self.assertAlmostEqual(retain.high - 0.94, 4.3026527 * 0.01 / np.sqrt(3), places=9)
+        self.assertAlmostEqual(0.94 - retain.low, retain.high - 0.94)
+        self.assertEqual(self.cell(self.load(), "none").retain().high, 1)
+
+    def test_students_points_are_those_of_tables(self):
+        for freedom, point in ((1, 12.7062047), (2, 4.3026527), (3, 3.1824463), (10, 2.2281389),
+                               (30, 2.0422725), (31, 2.0395134), (120, 1.9799304)):
+            self.assertAlmostEqual(res.student_point(freedom), point, places=7)
+
     def test_intervals_repeat(self):
         self.assertEqual(self.cell(self.load(), "gd", 1.0).corrected(),
                          self.cell(res.Results(self.path), "gd", 1.0).corrected())
