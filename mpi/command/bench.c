@@ -1,9 +1,11 @@
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "bench/choice.h"
 #include "bench/kernels.h"
 #include "bench/machine.h"
@@ -33,6 +35,7 @@ typedef struct {
     const char *model;       /* NULL: every size */
     const char *script;      /* NULL: no peer */
     const char *output;      /* NULL: none */
+    char *target;            /* the file it leads to; ours */
     double threads, seconds; /* threads: the most */
     int only;                /* -1: every part */
     int precision;           /* pal_precision_t */
@@ -83,6 +86,37 @@ static json_t *peer_object(const pal_step_result_t *r)
     return object;
 }
 
+/* To the descriptor, which is closed. */
+static int write_and_close(const bench_t *bench, const json_t *root, int fd,
+                           pal_error_t *err)
+{
+    int error =
+        json_dumpfd(root, fd, JSON_INDENT(2)) != 0 || fsync(fd) != 0 ? errno : 0;
+
+    if (close(fd) != 0 && error == 0)
+        error = errno;
+    return error ? pal_fail_(err, PAL_EIO, NULL, 0, "%s: %s", bench->output,
+                             strerror(error))
+                 : PAL_OK;
+}
+
+/* What was in the file stays there until all is written. */
+static int replace_file(const bench_t *bench, const json_t *root, pal_error_t *err)
+{
+    char *temporary;
+    int fd, rc = pal_file_temporary(bench->target, &temporary, &fd, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    rc = write_and_close(bench, root, fd, err);
+    if (rc == PAL_OK)
+        rc = pal_file_rename(temporary, bench->target, err);
+    else
+        unlink(temporary);
+    free(temporary);
+    return rc;
+}
+
 static int write_json(const bench_t *bench, pal_error_t *err)
 {
     json_t *root =
@@ -91,12 +125,9 @@ static int write_json(const bench_t *bench, pal_error_t *err)
                   pal_gemm_name((pal_precision_t)bench->precision), parts[KERNELS],
                   bench->found[KERNELS], parts[STEPS], bench->found[STEPS],
                   parts[CHOICE], bench->found[CHOICE]);
-    int rc = PAL_OK;
+    int rc = root ? replace_file(bench, root, err)
+                  : PAL_FAIL(err, PAL_ENOMEM, "JSON of a benchmark");
 
-    if (!root)
-        return PAL_FAIL(err, PAL_ENOMEM, "JSON of a benchmark");
-    if (json_dump_file(root, bench->output, JSON_INDENT(2)) != 0)
-        rc = PAL_FAIL(err, PAL_EIO, "cannot write %s", bench->output);
     json_decref(root);
     return rc;
 }
@@ -320,6 +351,22 @@ static int find_script(bench_t *bench, pal_error_t *err)
                       script);
 }
 
+/* Before minutes of measuring, not after: a file can be made there. */
+static int check_output(bench_t *bench, pal_error_t *err)
+{
+    char *temporary;
+    int fd, rc = pal_file_target(bench->output, &bench->target, err);
+
+    if (rc == PAL_OK)
+        rc = pal_file_temporary(bench->target, &temporary, &fd, err);
+    if (rc != PAL_OK)
+        return rc;
+    close(fd);
+    unlink(temporary);
+    free(temporary);
+    return PAL_OK;
+}
+
 static int read_options(bench_t *bench, const char *const values[], pal_error_t *err)
 {
     double milliseconds = 1000;
@@ -351,6 +398,8 @@ static int read_options(bench_t *bench, const char *const values[], pal_error_t 
                           bench->model);
     if (rc == PAL_OK && values[PEER])
         rc = find_script(bench, err);
+    if (rc == PAL_OK && bench->output)
+        rc = check_output(bench, err);
     return rc;
 }
 
@@ -370,6 +419,7 @@ static int run(const char *const operands[], const char *const values[])
         rc = run_parts(bench, &err);
     for (int part = 0; part < PARTS; part++)
         json_decref(bench->found[part]);
+    free(bench->target);
     free(bench);
     return rc == PAL_OK ? pal_cli_flush() : pal_cli_fail(rc, &err);
 }

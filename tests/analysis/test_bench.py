@@ -5,6 +5,8 @@ Started as SCRIPT PALIMPSEST. No time is asserted.
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +65,33 @@ class Bench(unittest.TestCase):
             done = run("bench", *arguments)
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn(words, done.stderr)
+
+    def test_an_output_that_cannot_be_is_refused_at_once(self):
+        for file, words in ((self.folder.name, "not a file but a folder"),
+                            ("/dev/full", "not a file but a pipe or device"),
+                            (os.path.join(self.file, "x"), "its folder does not exist")):
+            done = run(*TINY, "-o", file)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertEqual(done.stderr.count("\n"), 1)
+            self.assertTrue(done.stderr.startswith(f"palimpsest: {file}: "), done.stderr)
+            self.assertIn(words, done.stderr)
+        self.assertEqual(os.listdir(self.folder.name), [])
+
+    def test_a_failed_write_leaves_the_old_file(self):
+        def no_room():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+        with open(self.file, "w", encoding="utf-8") as file:
+            file.write("old")
+        done = subprocess.run([PALIMPSEST, *TINY, "--only", "choice", "-o", self.file],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              check=False, preexec_fn=no_room)
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, f"palimpsest: {self.file}: File too large\n"))
+        with open(self.file, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "old")
+        self.assertEqual(os.listdir(self.folder.name), ["bench.json"])
 
     def test_without_torch(self):
         with open(os.path.join(self.folder.name, "torch.py"), "w", encoding="utf-8") as file:
