@@ -74,7 +74,11 @@ static void list_config(void)
          "  other keys \"of all\" stand beside a method's or an attack's own.\n"
          "  controls adds to every base model and attack the original model (none: the "
          "ceiling)\n"
-         "  and one that was never taught the forget facts (filtered: the floor).");
+         "  and one that was never taught the forget facts (filtered: the floor). They "
+         "do "
+         "not\n"
+         "  train: in unlearn they stand in a block, or a list of names, without other "
+         "keys.");
 }
 
 static void list_methods(void)

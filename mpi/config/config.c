@@ -105,11 +105,30 @@ static int read_seed(builder_t *builder, yaml_node_t *node, int32_t line)
     return rc;
 }
 
+/* A control does not train: pal_spec_normalize() would throw its keys away. */
+static int check_control(builder_t *builder, const pal_block_t *block)
+{
+    const pal_reader_t *reader = &builder->reader;
+    const pal_method_t *method;
+    int rc = pal_method_find(block->id, &method, reader->err);
+
+    if (rc != PAL_OK || method->role == PAL_UNLEARNS || block->count == 0)
+        return rc;
+    return PAL_REJECT(
+        reader->err, "%s:%d: method '%s' does not train: key '%s' has no effect",
+        reader->document->path, block->axes[0].line, block->id, block->axes[0].key);
+}
+
 static int read_unlearn(builder_t *builder, yaml_node_t *node, int32_t line)
 {
+    pal_config_t *config = builder->config;
+    int rc = pal_section_read(&builder->reader, &pal_unlearn_section, node,
+                              &config->unlearn, &config->unlearn_count);
+
     (void)line;
-    return pal_section_read(&builder->reader, &pal_unlearn_section, node,
-                            &builder->config->unlearn, &builder->config->unlearn_count);
+    for (int32_t i = 0; rc == PAL_OK && i < config->unlearn_count; i++)
+        rc = check_control(builder, &config->unlearn[i]);
+    return rc;
 }
 
 static int read_attack(builder_t *builder, yaml_node_t *node, int32_t line)

@@ -4,7 +4,8 @@
  * under `unlearn:` or `attack:` is a union, inside a block it is a product. Keys are
  * checked against the parameter tables of src/; every refusal is "<file>:<line>: ..."
  * with the key or value, what was expected and the nearest valid name. `method: [gd,
- * ria]` is a union of two blocks with the same keys.
+ * ria]` is a union of two blocks with the same keys, all of which every method of the
+ * list must take; a control (none, filtered) takes none.
  */
 #ifndef PAL_MPI_CONFIG_CONFIG_H
 #define PAL_MPI_CONFIG_CONFIG_H

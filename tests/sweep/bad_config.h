@@ -35,6 +35,11 @@ static const struct {
      {"c.yaml:6:", "'coeficient'", "unlearn block 'gd'", "nearest is 'coefficient'"}},
     {HEAD ATTACK "unlearn: {method: gd, layer: 3}\n",
      {"c.yaml:4:", "'layer'", "unlearn block 'gd'"}},
+    {HEAD ATTACK "unlearn:\n  - {method: gd, steps: 5}\n  - method: none\n"
+                 "    coefficient: [1, 2]\n    steps: 77\n",
+     {"c.yaml:7:", "method 'none' does not train: key 'coefficient' has no effect"}},
+    {HEAD ATTACK "unlearn: {method: [gd, filtered], adapter: 8}\n",
+     {"c.yaml:4:", "method 'filtered' does not train: key 'adapter' has no effect"}},
     {HEAD ATTACK "unlearn: {method: gdd}\n", {"c.yaml:4:", "'gdd'", "nearest is gd"}},
     {HEAD ATTACK "unlearn: {lr: 1}\n", {"c.yaml:4:", "without the key 'method'"}},
     {HEAD ATTACK "unlearn: {method: [gd, gd]}\n",
