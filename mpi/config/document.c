@@ -258,6 +258,10 @@ int pal_document_load(const char *path, const char *text, size_t length,
     if (length > PAL_CONFIG_MAX)
         return PAL_REJECT(err, "%s:1: %zu bytes; a config has at most %d", path, length,
                           PAL_CONFIG_MAX);
+    if (length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) { /* byte order mark */
+        text += 3;
+        length -= 3;
+    }
     rc = check_syntax(path, text, length, err);
     if (rc == PAL_OK)
         rc = begin_parser(&parser, path, text, length, err);

@@ -243,6 +243,24 @@ static void damaged_files_never_crash(void **unused)
     assert_true(refused > 1000);
 }
 
+/* As editors of some systems write it. */
+static void a_byte_order_mark_is_skipped(void **unused)
+{
+    static const char text[] = "\xEF\xBB\xBFsweep: s\nworld: {kind: synthetic}\n"
+                               "attack: {kind: finetune}\n";
+    pal_config_t config;
+    pal_error_t err;
+
+    (void)unused;
+    assert_int_equal(parse(text, &config, &err), PAL_OK);
+    assert_string_equal(config.name, "s");
+    pal_config_free(&config);
+    assert_int_equal(parse("\xEF\xBB\xBFswep: s\n", &config, &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, "c.yaml:1: unknown key 'swep'"));
+    assert_int_equal(parse("\xEF\xBB\xBF", &config, &err), PAL_EINVAL);
+    assert_non_null(strstr(err.text, "c.yaml:1: the file is empty"));
+}
+
 static void files_are_read_or_refused(void **unused)
 {
     char *text;
@@ -274,6 +292,7 @@ int main(void)
         cmocka_unit_test(hostile_sizes_are_refused),
         cmocka_unit_test(too_many_keys_are_refused),
         cmocka_unit_test(damaged_files_never_crash),
+        cmocka_unit_test(a_byte_order_mark_is_skipped),
         cmocka_unit_test(files_are_read_or_refused),
     };
 
