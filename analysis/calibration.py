@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 import figure
+import output
 import results as res
 
 HEADER = ("panel", "model", "asked", "fraction taught", "perfect ruler", "V before",
@@ -82,7 +83,7 @@ def print_table(table):
 
 
 def write_csv(table, path):
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with output.writing(path, newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *table])
 
 
@@ -134,12 +135,15 @@ def main():
     options = parser.parse_args()
     results = res.Results(options.file)
     results.require_done()
+    output.check(options.output, options.file, output.PICTURES)
+    if options.csv is not None:
+        output.check(options.csv, options.file)
     if len({cell.taught for cell in results.cells if cell.role != res.FLOOR}) < 2:
         raise res.ResultsError(f"{options.file}: `taught` has one value only; calibration "
                                "compares several (configs/calibration.yaml)")
     table = list(rows(results))
     print_table(table)
-    if options.csv:
+    if options.csv is not None:
         write_csv(table, options.csv)
     figure.save(draw(results), options.output)
 

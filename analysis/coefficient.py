@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 import figure
+import output
 import results as res
 
 STYLES = ("-", "--", ":", "-.")
@@ -134,6 +135,7 @@ def main():
     options = parser.parse_args()
     results = res.Results(options.file)
     results.require_done()
+    output.check(options.output, options.file, output.PICTURES)
     figure.save(draw(results), options.output)
 
 

@@ -1,12 +1,14 @@
 """What the figures share: colours, error bars, saving."""
 
+import os
+
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from results import ResultsError
+import output
 
 # Okabe & Ito's colours, told apart with any colour vision.
 BEFORE, AFTER, RETAIN = "#56B4E9", "#D55E00", "#7F7F7F"
@@ -49,8 +51,6 @@ def intervals(results):
 
 
 def save(figure, path):
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"cannot write {path}: {error}") from None
+    with output.writing(path, "xb") as file:
+        figure.savefig(file, format=os.path.splitext(path)[1][1:])
     plt.close(figure)

@@ -11,6 +11,7 @@ import packages  # before what may be missing
 
 import numpy as np
 
+import output
 import results as res
 
 KEYS = ("world", "model", "taught", "method", "coefficient", "unlearn_lr", "unlearn_steps",
@@ -47,8 +48,9 @@ def main():
     options = res.arguments(__doc__.splitlines()[0], "OUT.csv").parse_args()
     results = res.Results(options.file)
     results.require_done()
+    output.check(options.output, options.file)
     records = [record(cell) for cell in results.cells]
-    with open(options.output, "w", newline="", encoding="utf-8") as file:
+    with output.writing(options.output, newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(records[0])
         writer.writerows([text(value) for value in row.values()] for row in records)

@@ -15,6 +15,7 @@ import made
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "analysis")
 sys.path.insert(0, FOLDER)
 import coefficient
+import output
 import results
 
 CALIBRATION = dict(taught=(0.0, 0.5, 1.0),
@@ -141,11 +142,43 @@ class Scripts(unittest.TestCase):
                             self.at("a.png"))
 
     def test_what_cannot_be_written(self):
-        made.make(self.path)
-        self.assert_refused("coefficient", "cannot write", self.path, "-o",
-                            self.at("no/such/folder.png"))
-        self.assert_refused("coefficient", "cannot write", self.path, "-o", self.at("a.doc"))
-        self.assert_refused("table", "No such file", self.path, "-o", self.at("no/such.csv"))
+        made.make(self.path, **CALIBRATION)
+        os.mkdir(self.at("a.png"))
+        os.mkfifo(self.at("pipe.png"))
+        os.symlink(self.path, self.at("link.png"))
+        for name, says in (("", "an empty name"), ("/dev/full", "a pipe or device"),
+                           (self.at("a.png"), "a folder"),
+                           (self.at("pipe.png"), "a pipe or device"),
+                           (self.at("link.png"), "the results file itself"),
+                           (self.at("no/b.png"), f"no folder {self.at('no')} "),
+                           (self.at("b"), "a picture's name ends with .png, "),
+                           (self.at("b.doc"), "a picture's name ends with .png, ")):
+            with self.assertRaises(results.ResultsError) as refused:
+                output.check(name, self.path, output.PICTURES)
+            self.assertIn(f"cannot write '{name}': {says}", str(refused.exception))
+        before = sorted(os.listdir(self.folder.name))
+        for name, *options in (("coefficient", "-o", self.at("b")),
+                               ("calibration", "-o", self.at("b")),
+                               ("calibration", "-o", self.at("b.png"), "--csv", ""),
+                               ("table", "-o", "")):
+            self.assert_refused(name, f"cannot write '{options[-1]}': a", self.path, *options)
+        self.assertEqual(sorted(os.listdir(self.folder.name)), before)
+
+    def test_written_whole_or_not_at_all(self):
+        os.symlink(self.at("b.csv"), self.at("a.csv"))
+        with output.writing(self.at("a.csv")) as file:
+            file.write("before")
+        with self.assertRaises(KeyboardInterrupt), output.writing(self.at("a.csv")) as file:
+            file.write("half")
+            raise KeyboardInterrupt
+        with self.assertRaisesRegex(results.ResultsError, "cannot write '.*a.csv': No space"):
+            with output.writing(self.at("a.csv")) as file, open("/dev/full", "w") as full:
+                file.write("half")
+                full.write("half")
+        with open(self.at("b.csv"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "before")
+        self.assertTrue(os.path.islink(self.at("a.csv")))
+        self.assertEqual(sorted(os.listdir(self.folder.name)), ["a.csv", "b.csv"])
 
     def test_missing_packages(self):
         alone = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
