@@ -76,7 +76,7 @@ def legend(drawn):
         (Line2D([], [], color=figure.AFTER, **line), "V after the attack"),
         (Line2D([], [], color=figure.BEFORE, **line), "V before the attack"),
         (Line2D([], [], color=figure.RETAIN, linewidth=1, marker="s", markersize=4),
-         "retain (Student's intervals over seeds)"),
+         "retain (Student's t over seeds)"),
         ((Patch(color=figure.CEILING, alpha=0.15, linewidth=0),
           Line2D([], [], color=figure.CEILING, linestyle="-.")),
          "ceiling: not unlearned, V after the attack"),
@@ -84,7 +84,7 @@ def legend(drawn):
           Line2D([], [], color=figure.FLOOR, linestyle="--")),
          "floor: never taught, V after the attack"),
         (Line2D([], [], color="black", linestyle="", marker="o", markerfacecolor="white"),
-         f"hollow: retain < {res.SMALLEST_RETAIN:g} in some seed, a damaged model"),
+         f"hollow: retain < {res.SMALLEST_RETAIN:g} in some seed"),
     ]
     drawn.legend(*zip(*entries), loc="lower center", fontsize=8,
                  ncol=3 if drawn.get_figwidth() > 7.5 else 2)

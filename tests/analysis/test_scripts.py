@@ -81,6 +81,9 @@ class Scripts(unittest.TestCase):
                 self.assertFalse(box.count_overlaps(boxes[:i]), texts[i].get_text())
                 self.assertGreater(box.x0, 0)
                 self.assertLess(box.x1, drawn.bbox.x1)
+            legend = drawn.legends[0].get_window_extent()
+            self.assertGreater(legend.x0, 0)
+            self.assertLess(legend.x1, drawn.bbox.x1)
             words = [text.get_text() for text in texts]
             for section in found.sections():
                 label = section.label.replace(", ", "\n")
