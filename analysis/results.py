@@ -435,10 +435,10 @@ def _interval(parts, statistic):
     n, *sums = (((seeds @ part) * facts).sum(axis=1) for part in parts)
     with np.errstate(invalid="ignore"):
         values = statistic(*(total / n for total in sums))
-    values = values[~np.isnan(values)]
-    if len(values) < RESAMPLES - RESAMPLES // 20:
-        return np.nan, np.nan
-    return tuple(np.percentile(values, [2.5, 97.5]))
+        # One without a value may be anything: below all others, and above all.
+        low = np.percentile(np.where(np.isnan(values), -np.inf, values), 2.5)
+        high = np.percentile(np.where(np.isnan(values), np.inf, values), 97.5)
+    return (low, high) if np.isfinite([low, high]).all() else (np.nan, np.nan)
 
 
 def arguments(description, output):

@@ -41,6 +41,20 @@ static const char *estimate_text(const pal_estimate_t *estimate, char text[TEXT_
     return text;
 }
 
+static int lacks_interval(const pal_estimate_t *recovery)
+{
+    return !isnan(recovery->value) && isnan(recovery->low);
+}
+
+/* "0.73 ?" where there is no interval */
+static const char *recovery_text(const pal_estimate_t *recovery, char text[TEXT_MAX])
+{
+    estimate_text(recovery, text);
+    if (lacks_interval(recovery))
+        strcat(text, " ?");
+    return text;
+}
+
 static int larger(int a, size_t b)
 {
     return b > (size_t)a ? (int)b : a;
@@ -95,7 +109,8 @@ static void print_cell(const widths_t *widths, const pal_summary_cell_t *cell,
                        FILE *out)
 {
     const pal_estimate_t *columns[] = {&cell->v_before, &cell->retain_before,
-                                       &cell->v_after, &cell->corrected, &cell->paper};
+                                       &cell->v_after};
+    const pal_estimate_t *recoveries[] = {&cell->corrected, &cell->paper};
     int reference = cell->role != PAL_UNLEARNS;
     char text[TEXT_MAX], mark[4];
 
@@ -105,8 +120,10 @@ static void print_cell(const widths_t *widths, const pal_summary_cell_t *cell,
     print_leading(widths, mark, title_of(cell), reference ? "" : cell->variant, text,
                   out);
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        fprintf(out, "%-*s ", ESTIMATE_WIDTH, estimate_text(columns[i], text));
+    for (size_t i = 0; i < sizeof recoveries / sizeof *recoveries; i++)
         fprintf(out, "%-*s ", ESTIMATE_WIDTH,
-                reference && i > 2 ? "-" : estimate_text(columns[i], text));
+                reference ? "-" : recovery_text(recoveries[i], text));
     if (isnan(cell->v_after_max.value))
         fprintf(out, "     -\n");
     else
@@ -117,6 +134,14 @@ static int same_section(const pal_summary_cell_t *a, const pal_summary_cell_t *b
 {
     return strcmp(a->base_setting, b->base_setting) == 0 &&
            strcmp(a->attack, b->attack) == 0;
+}
+
+/* Less was recovered; a number without an interval only counts among its like. */
+static int lesser(const pal_estimate_t *a, const pal_estimate_t *b)
+{
+    if (isnan(a->low) != isnan(b->low))
+        return isnan(b->low);
+    return a->value < b->value;
 }
 
 /* "gd: least recovery with retain >= 0.9: 0.87 0.80..0.94 (coefficient 1, V 0.44, ..."
@@ -135,7 +160,7 @@ static void print_least(const pal_summary_t *summary, int32_t first, FILE *out)
             damaged++;
         else if (isnan(cells[i].corrected.value))
             unread++;
-        else if (!least || cells[i].corrected.value < least->corrected.value)
+        else if (!least || lesser(&cells[i].corrected, &least->corrected))
             least = &cells[i];
     }
     fprintf(out, "  %s: ", cells[first].method);
@@ -146,7 +171,7 @@ static void print_least(const pal_summary_t *summary, int32_t first, FILE *out)
                 PAL_SMALLEST_RETAIN, damaged);
     else {
         fprintf(out, "least recovery with retain >= %g: %s", PAL_SMALLEST_RETAIN,
-                estimate_text(&least->corrected, text));
+                recovery_text(&least->corrected, text));
         coefficient_text(least, coefficient);
         fprintf(out, " (coefficient %s%s%s, V %.2f, after the attack %.2f)\n",
                 coefficient, *least->variant ? ", " : "", least->variant,
@@ -254,7 +279,7 @@ static void print_title(const pal_summary_t *summary, FILE *out)
 
 static void print_aid(const pal_summary_t *summary, FILE *out)
 {
-    int damaged = 0, partial = 0, ended = 0, unread = 0, unlearns = 0;
+    int damaged = 0, partial = 0, ended = 0, unread = 0, open = 0, unlearns = 0;
 
     for (int32_t i = 0; i < summary->count; i++) {
         const pal_summary_cell_t *cell = &summary->cells[i];
@@ -262,8 +287,11 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
         damaged |= cell->damaged;
         partial |= incomplete(cell);
         ended |= cell->ended_early > 0;
-        unlearns |= cell->role == PAL_UNLEARNS;
-        unread |= cell->role == PAL_UNLEARNS && isnan(cell->corrected.value);
+        if (cell->role != PAL_UNLEARNS)
+            continue;
+        unlearns = 1;
+        unread |= isnan(cell->corrected.value);
+        open |= lacks_interval(&cell->corrected) || lacks_interval(&cell->paper);
     }
     fprintf(
         out,
@@ -288,6 +316,11 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
     if (unread)
         fprintf(out,
                 "- not measured, or ceiling - floor < %g: too small a gap to read.\n",
+                PAL_SMALLEST_GAP);
+    if (open)
+        fprintf(out,
+                "? no interval: ceiling - floor < %g in 2.5 %% of resamples or "
+                "more.\n",
                 PAL_SMALLEST_GAP);
     if (damaged)
         fprintf(out,

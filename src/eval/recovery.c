@@ -152,8 +152,7 @@ static double quantile(const double *sorted, int32_t n, double q)
 
 static void sample_interval(sample_t *sample, pal_key_t key, double *low, double *high)
 {
-    double values[PAL_RESAMPLES];
-    int32_t n = 0;
+    double lows[PAL_RESAMPLES], highs[PAL_RESAMPLES];
     pal_rng_t rng;
 
     *low = *high = NAN;
@@ -161,16 +160,20 @@ static void sample_interval(sample_t *sample, pal_key_t key, double *low, double
         return;
     pal_rng_init(&rng, key, "bootstrap");
     for (int32_t i = 0; i < PAL_RESAMPLES; i++) {
+        double value;
+
         draw(&rng, sample->seed_drawn, sample->seeds);
         draw(&rng, sample->fact_drawn, sample->facts);
-        values[n] = sample_statistic(sample);
-        n += !isnan(values[n]);
+        value = sample_statistic(sample);
+        lows[i] = isnan(value) ? -INFINITY : value;
+        highs[i] = isnan(value) ? INFINITY : value;
     }
-    if (n < PAL_RESAMPLES - PAL_RESAMPLES / 20)
-        return;
-    qsort(values, (size_t)n, sizeof *values, ascending);
-    *low = quantile(values, n, 0.025);
-    *high = quantile(values, n, 0.975);
+    qsort(lows, PAL_RESAMPLES, sizeof *lows, ascending);
+    qsort(highs, PAL_RESAMPLES, sizeof *highs, ascending);
+    *low = quantile(lows, PAL_RESAMPLES, 0.025);
+    *high = quantile(highs, PAL_RESAMPLES, 0.975);
+    if (!isfinite(*low) || !isfinite(*high))
+        *low = *high = NAN;
 }
 
 static int estimate(const double *const scores[3], int32_t seeds, int32_t facts,

@@ -51,8 +51,9 @@ void pal_estimate_seeds(const double *scores, int32_t seeds, pal_estimate_t *out
  *
  * floor = NULL stands for 0: the paper's recovery, U / ceiling, which counts guessing
  * as recovery (Deeb & Roger 2024). NaN with a reason where ceiling - floor is below
- * PAL_SMALLEST_GAP. Resamples with such a gap are left out; where these are more than 5
- * % there is no interval. PAL_ENOMEM. */
+ * PAL_SMALLEST_GAP. Resamples with such a gap may recover anything: they count as below
+ * all others for the lower bound and as above all for the upper; where that makes a
+ * bound infinite there is no interval. PAL_ENOMEM. */
 PAL_MUST_CHECK
 int pal_estimate_recovery(const double *unlearned, const double *floor,
                           const double *ceiling, int32_t seeds, int32_t facts,

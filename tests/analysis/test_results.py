@@ -121,6 +121,18 @@ class Finished(Case):
         self.assertAlmostEqual(0.94 - retain.low, retain.high - 0.94)
         self.assertEqual(self.cell(self.load(), "none").retain().high, 1)
 
+    def test_resamples_without_a_gap_widen(self):
+        """As in ../eval/test_recovery.c: 100 / drawn facts of g; fewer than 5 are none."""
+        ones, zeros = np.ones((1, 100)), np.zeros((1, 100))
+        wide = res.recovery(ones, zeros, (np.arange(100) < 11)[None].astype(float))
+        self.assertAlmostEqual(wide.high, 100 / 5)
+        self.assertTrue(100 / 19 <= wide.low <= 100 / 17)
+        wide = res.recovery(-ones, zeros, (np.arange(100) < 11)[None].astype(float))
+        self.assertAlmostEqual(wide.low, -100 / 5)
+        none = res.recovery(ones, zeros, (np.arange(100) < 9)[None].astype(float))
+        self.assertAlmostEqual(none.value, 100 / 9)
+        self.assertTrue(np.isnan(none.low) and np.isnan(none.high))
+
     def test_students_points_are_those_of_tables(self):
         for freedom, point in ((1, 12.7062047), (2, 4.3026527), (3, 3.1824463), (10, 2.2281389),
                                (30, 2.0422725), (31, 2.0395134), (120, 1.9799304)):

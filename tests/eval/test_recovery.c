@@ -148,6 +148,41 @@ static void a_small_gap_has_no_recovery(void **unused)
     assert_true(isnan(estimate.low) && isnan(estimate.high));
 }
 
+/* Ratios of 100 to the number of facts, of g in 100, that a resample draws. Fewer than
+ * 5 make no ratio: 1 % of resamples with g = 11, of which 3 % draw 5 or fewer; 5 % with
+ * g = 9. Without them the outer bound would be 100 / 6, and g = 9 would have one. */
+static void resamples_without_a_gap_widen(void **unused)
+{
+    double unlearned[100], floor[100], ceiling[100];
+    pal_estimate_t estimate;
+
+    (void)unused;
+    for (int i = 0; i < 100; i++) {
+        unlearned[i] = 1;
+        floor[i] = 0;
+        ceiling[i] = i < 11;
+    }
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, floor, ceiling, 1, 100, key, &estimate, NULL),
+        PAL_OK);
+    near(estimate.value, 100.0 / 11, 1e-12);
+    near(estimate.high, 100.0 / 5, 1e-12);
+    assert_true(estimate.low >= 100.0 / 19 && estimate.low <= 100.0 / 17);
+    for (int i = 0; i < 100; i++)
+        unlearned[i] = -1;
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, floor, ceiling, 1, 100, key, &estimate, NULL),
+        PAL_OK);
+    near(estimate.low, -100.0 / 5, 1e-12);
+    assert_true(estimate.high >= -100.0 / 17 && estimate.high <= -100.0 / 19);
+    ceiling[9] = ceiling[10] = 0;
+    assert_int_equal(
+        pal_estimate_recovery(unlearned, floor, ceiling, 1, 100, key, &estimate, NULL),
+        PAL_OK);
+    near(estimate.value, -100.0 / 9, 1e-12);
+    assert_true(isnan(estimate.low) && isnan(estimate.high));
+}
+
 static void the_key_names_the_interval(void **unused)
 {
     static const pal_key_t other_key = {{3, 1, 5}};
@@ -369,6 +404,7 @@ int main(void)
         cmocka_unit_test(recovery_pairs),
         cmocka_unit_test(equal_scores_have_no_spread),
         cmocka_unit_test(a_small_gap_has_no_recovery),
+        cmocka_unit_test(resamples_without_a_gap_widen),
         cmocka_unit_test(the_key_names_the_interval),
         cmocka_unit_test(one_seed_draws_facts_only),
         cmocka_unit_test(width_is_binomial),
