@@ -13,13 +13,11 @@
 
 enum { RANKS, THREADS, OUTPUT, LEFT };
 
-/* Ranks that are thought of, and the width below which products are so small that
- * kernel/gemm.h leaves most of them to one thread. */
-enum { MOST_RANKS = 1024, THREADED_WIDTH = 512 };
+enum { MOST_RANKS = 1024 }; /* that are thought of */
 
 static const pal_option_t options[] = {
     {"ranks", 'n', "N", "processes to plan for (default: as many as have cores here)"},
-    {"threads", 't', "N", "threads of each (default: 1), taken to be N times as fast"},
+    {"threads", 't', "N", "threads of each (default: 1); they help from width 512 on"},
     {"output", 'o', "FILE", "results file of the run (default: results/<sweep>.h5)"},
     {"left", 0, NULL, "print only how many trials that file lacks or has as failed"},
     {NULL, 0, NULL, NULL},
@@ -33,7 +31,7 @@ typedef struct {
     int32_t done, left;           /* trials that the file has; rows it lacks */
     int32_t bases;                /* to train */
     int32_t useful, most;         /* ranks that help, of how many thought of */
-    int32_t width;                /* of the widest model */
+    int32_t narrowest, widest;    /* of the models */
     double ranks, threads;        /* threads of each rank */
     double rate_least, rate_most; /* FLOP/s of a thread */
     double core_seconds, seconds, rank_bytes, file_bytes;
@@ -77,45 +75,52 @@ static int read_done(const pal_plan_t *plan, forecast_t *forecast, pal_done_t *d
     return rc;
 }
 
-/* Of a rank for every base. N threads count as N times one: measured together they
- * would wait for whatever else the machine does. */
-static int measure(const pal_plan_t *plan, double threads, double *rates,
+static int32_t width_of(const pal_plan_t *plan, int32_t base)
+{
+    pal_shape_t shape = {0};
+
+    return pal_preset_find(plan->bases[base].spec.model.size, &shape, NULL) == PAL_OK
+               ? shape.width
+               : 0;
+}
+
+/* Of a rank for every base. One thread is measured: several together would wait for
+ * whatever else the machine does. */
+static int measure(const pal_plan_t *plan, forecast_t *forecast, double *rates,
                    pal_error_t *err)
 {
     int rc = pal_cost_rates(plan, rates, err);
 
-    for (int32_t i = 0; rc == PAL_OK && i < plan->base_count; i++)
-        rates[i] *= threads;
-    return rc;
+    if (rc != PAL_OK)
+        return rc;
+    forecast->rate_least = forecast->rate_most = rates[0];
+    for (int32_t i = 0; i < plan->base_count; i++) {
+        forecast->rate_least = fmin(forecast->rate_least, rates[i]);
+        forecast->rate_most = fmax(forecast->rate_most, rates[i]);
+        rates[i] *= pal_cost_threads(width_of(plan, i), forecast->threads);
+    }
+    return PAL_OK;
 }
 
-static void note_rates(const pal_plan_t *plan, const double *rates,
-                       forecast_t *forecast)
+static void note_widths(const pal_plan_t *plan, forecast_t *forecast)
 {
-    forecast->rate_least = forecast->rate_most = rates[0];
+    forecast->narrowest = forecast->widest = width_of(plan, 0);
     for (int32_t i = 1; i < plan->base_count; i++) {
-        if (rates[i] < forecast->rate_least)
-            forecast->rate_least = rates[i];
-        if (rates[i] > forecast->rate_most)
-            forecast->rate_most = rates[i];
+        int32_t width = width_of(plan, i);
+
+        if (width < forecast->narrowest)
+            forecast->narrowest = width;
+        if (width > forecast->widest)
+            forecast->widest = width;
     }
-    forecast->rate_least /= forecast->threads;
-    forecast->rate_most /= forecast->threads;
-    forecast->core_seconds *= forecast->threads;
 }
 
 static int count_useful(const pal_plan_t *plan, const pal_done_t *done,
                         const double *rates, forecast_t *forecast, pal_error_t *err)
 {
     forecast->most = done->left < MOST_RANKS ? done->left : MOST_RANKS;
-    for (int32_t i = 0; i < plan->base_count; i++) {
-        pal_shape_t shape;
-
+    for (int32_t i = 0; i < plan->base_count; i++)
         forecast->bases += !done->rows[PAL_TABLE_BASE][i];
-        if (pal_preset_find(plan->bases[i].spec.model.size, &shape, NULL) == PAL_OK &&
-            shape.width > forecast->width)
-            forecast->width = shape.width;
-    }
     return pal_cost_useful(plan, done, rates, forecast->most, &forecast->useful, err);
 }
 
@@ -132,7 +137,7 @@ static int foresee(pal_plan_t *plan, forecast_t *forecast, pal_error_t *err)
     if (rc != PAL_OK || done.left == 0 || forecast->count_only)
         goto out;
     rates = malloc((size_t)plan->base_count * sizeof *rates);
-    rc = rates ? measure(plan, forecast->threads, rates, err)
+    rc = rates ? measure(plan, forecast, rates, err)
                : PAL_FAIL(err, PAL_ENOMEM, "%d base models", plan->base_count);
     if (rc == PAL_OK)
         rc = pal_cost_makespan(plan, &done, rates, 1, &forecast->core_seconds, err);
@@ -141,8 +146,8 @@ static int foresee(pal_plan_t *plan, forecast_t *forecast, pal_error_t *err)
                                &forecast->seconds, err);
     if (rc == PAL_OK)
         rc = count_useful(plan, &done, rates, forecast, err);
-    if (rc == PAL_OK)
-        note_rates(plan, rates, forecast);
+    forecast->core_seconds *= forecast->threads;
+    note_widths(plan, forecast);
 out:
     free(rates);
     pal_done_free(&done);
@@ -247,10 +252,12 @@ static void print_forecast(const forecast_t *forecast)
         printf(" of %.0f threads", forecast->threads);
     printf("\n");
     print_useful(forecast);
-    if (forecast->threads > 1 && forecast->width < THREADED_WIDTH)
+    if (forecast->threads > 1 && forecast->narrowest < PAL_THREADED_WIDTH)
         printf("warning            threads hardly help models of width %d (below %d): "
-               "more ranks instead\n",
-               forecast->width, THREADED_WIDTH);
+               "%smore ranks instead\n",
+               forecast->narrowest, PAL_THREADED_WIDTH,
+               forecast->widest < PAL_THREADED_WIDTH ? ""
+                                                     : "a sweep of their own with ");
     pal_cli_bytes(forecast->rank_bytes, text, sizeof text);
     printf("memory             %s a rank\n", text);
     pal_cli_bytes(forecast->file_bytes, text, sizeof text);

@@ -174,6 +174,13 @@ int pal_cost_rates(const pal_plan_t *plan, double *rates, pal_error_t *err)
     return rc;
 }
 
+double pal_cost_threads(int32_t width, double threads)
+{
+    const double alone = 2 / 1.9 - 1; /* share of one thread's time */
+
+    return width < PAL_THREADED_WIDTH ? 1 : threads / (1 + alone * (threads - 1));
+}
+
 /* --- Makespan --- */
 
 typedef struct {

@@ -19,6 +19,13 @@ int pal_cost_rate(const pal_plan_t *plan, int32_t base, double *rate, pal_error_
 PAL_MUST_CHECK
 int pal_cost_rates(const pal_plan_t *plan, double *rates, pal_error_t *err);
 
+/* How many times as fast as one so many threads are. Below this width products are so
+ * small that kernel/gemm.h leaves most of them to one thread: they count as one. Above
+ * it two were 1.9 times as fast (kernel/README.md), more are taken to share the rest of
+ * the work as two do (Amdahl, AFIPS 1967): 8 are 5.8 times, no number is 20 times. */
+enum { PAL_THREADED_WIDTH = 512 };
+double pal_cost_threads(int32_t width, double threads);
+
 /* Seconds from start to end on that many ranks of what is not done (NULL: of all): the
  * queue (queue.h) played through with expected times. On one rank that is the sum of
  * all stages. PAL_ENOMEM. */

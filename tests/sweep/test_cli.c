@@ -311,6 +311,33 @@ static void threads_change_no_bit(void **unused)
     assert_says("--ntasks=3 --cpus-per-task=2 --mem-per-cpu=");
 }
 
+/* The number behind a word of what the last command said. */
+static double number_after(const char *word)
+{
+    assert_says(word);
+    return strtod(strstr(output, word) + strlen(word), NULL);
+}
+
+/* Cores that only wait are paid for. */
+static void a_plan_does_not_believe_in_threads(void **unused)
+{
+    double one;
+
+    (void)unused;
+    write_config("sweep: tiny\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
+                 "model: {size: [nano, medium]}\npretrain: {steps: 1, batch: 1}\n"
+                 "attack: {kind: finetune, steps: 1, batch: 1, evaluations: 1}\n");
+    assert_int_equal(run("plan c.yaml -n 1 -t 2"), 0);
+    assert_says("threads hardly help models of width 64 (below 512): a sweep of their "
+                "own with more ranks instead\n");
+    write_config(small);
+    assert_int_equal(run("plan c.yaml -n 1"), 0);
+    one = number_after("core-hours");
+    assert_int_equal(run("plan c.yaml -n 1 -t 64"), 0);
+    assert_true(number_after("core-hours") > 20 * one);
+    assert_says("(below 512): more ranks instead\n");
+}
+
 /* The commands a plan prints are for a shell. */
 static void a_plan_quotes_names(void **unused)
 {
@@ -615,6 +642,7 @@ int main(void)
         cmocka_unit_test(the_config_that_is_shown_is_one),
         cmocka_unit_test(a_plan_counts_what_is_done),
         cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(a_plan_does_not_believe_in_threads),
         cmocka_unit_test(a_plan_quotes_names),
         cmocka_unit_test(a_damaged_row_is_not_done),
         cmocka_unit_test(a_sweep_from_run_to_show),

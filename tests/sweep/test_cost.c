@@ -305,6 +305,16 @@ static void time_counts_what_a_method_computes(void **unused)
     assert_true(more - whole > 3.9 * (pairs - whole / 2));
 }
 
+static void threads_help_wide_models_alone(void **unused)
+{
+    (void)unused;
+    assert_true(pal_cost_threads(511, 64) == 1);
+    assert_true(pal_cost_threads(512, 1) == 1);
+    assert_true(fabs(pal_cost_threads(512, 2) - 1.9) < 1e-12);
+    assert_true(fabs(pal_cost_threads(768, 8) - 5.8) < 0.1);
+    assert_true(pal_cost_threads(768, 1024) < 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +324,7 @@ int main(void)
         cmocka_unit_test(only_what_is_not_done_counts),
         cmocka_unit_test(rates_are_one_for_each_size),
         cmocka_unit_test(a_large_batch_is_measured_on_a_part),
+        cmocka_unit_test(threads_help_wide_models_alone),
         cmocka_unit_test(memory_holds_the_largest_model),
         cmocka_unit_test(memory_holds_what_a_method_keeps),
         cmocka_unit_test(time_counts_what_a_method_computes),
