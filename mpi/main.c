@@ -54,6 +54,8 @@ int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
 
+    if (argc > 0)
+        pal_cli_program = argv[0];
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         print_help();
         return pal_cli_flush();

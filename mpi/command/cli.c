@@ -13,6 +13,8 @@ const pal_command_t *const pal_commands[] = {
     &pal_cmd_run,  &pal_cmd_plan,  &pal_cmd_status, &pal_cmd_show,
     &pal_cmd_list, &pal_cmd_facts, &pal_cmd_verify, &pal_cmd_bench, NULL};
 
+const char *pal_cli_program = "palimpsest";
+
 /* --- Messages --- */
 
 void pal_cli_say(const char *format, ...)

@@ -35,6 +35,9 @@ typedef struct {
 
 enum { PAL_OPTIONS_MAX = 8 };
 
+/* argv[0]: the program as it was called. main() sets it. */
+extern const char *pal_cli_program;
+
 /* Parse argv[1 ...] as the command's options and operands and run it: values[i] is the
  * argument of option i, "" for a switch that is set, NULL if it is not there; operands
  * end with NULL. Returns the exit code. */

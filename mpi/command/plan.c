@@ -198,14 +198,14 @@ static void print_word(const char *word)
     printf("'");
 }
 
-static void print_commands(const forecast_t *forecast)
+/* Only where every thread would have a core. */
+static void print_here(const forecast_t *forecast)
 {
-    double hours = forecast->seconds / 3600 * 1.5,
-           core_bytes = forecast->rank_bytes * 1.25 / forecast->threads;
-    int minutes = (int)(hours < 2000 ? hours * 60 : 120000) + 5;
-
-    printf("\nhere               mpirun -n %.0f --bind-to none palimpsest run",
-           forecast->ranks);
+    if (forecast->ranks * forecast->threads > usable_cores())
+        return;
+    printf("here               mpirun -n %.0f --bind-to none", forecast->ranks);
+    print_word(pal_cli_program);
+    printf(" run");
     print_word(forecast->config);
     if (forecast->threads > 1)
         printf(" --threads %.0f", forecast->threads);
@@ -213,7 +213,18 @@ static void print_commands(const forecast_t *forecast)
         printf(" -o");
         print_word(forecast->output);
     }
-    printf("\ncluster            sbatch --ntasks=%.0f --cpus-per-task=%.0f "
+    printf("\n");
+}
+
+static void print_commands(const forecast_t *forecast)
+{
+    double hours = forecast->seconds / 3600 * 1.5,
+           core_bytes = forecast->rank_bytes * 1.25 / forecast->threads;
+    int minutes = (int)(hours < 2000 ? hours * 60 : 120000) + 5;
+
+    printf("\n");
+    print_here(forecast);
+    printf("cluster            sbatch --ntasks=%.0f --cpus-per-task=%.0f "
            "--mem-per-cpu=%.0fM \\\n                   --time=%d:%02d:00 "
            "slurm/sweep.sbatch",
            forecast->ranks, forecast->threads, core_bytes / 1e6 + 1, minutes / 60,

@@ -271,7 +271,9 @@ static void a_plan_counts_what_is_done(void **unused)
     assert_says("expected time");
     assert_says("run c.yaml\n");
     shell("sed 's/lr: .*/lr: [1e-3, 1e-4, 1e-5]}/' c.yaml >more.yaml");
+    setenv("HWLOC_SYNTHETIC", "core:2 pu:1", 1);
     assert_int_equal(run("plan more.yaml -o out.h5 -n 2"), 0);
+    unsetenv("HWLOC_SYNTHETIC");
     assert_says("done               16 of 24 trials in out.h5; what follows is for the "
                 "rest\n");
     assert_says("on 2 ranks");
@@ -307,7 +309,6 @@ static void threads_change_no_bit(void **unused)
     assert_says("on 3 ranks of 2 threads\n");
     assert_says(
         "warning            threads hardly help models of width 64 (below 512)");
-    assert_says("run c.yaml --threads 2\n");
     assert_says("--ntasks=3 --cpus-per-task=2 --mem-per-cpu=");
 }
 
@@ -338,7 +339,26 @@ static void a_plan_does_not_believe_in_threads(void **unused)
     assert_says("(below 512): more ranks instead\n");
 }
 
-/* The commands a plan prints are for a shell. */
+/* The commands a plan prints are for a shell, and for the machine. */
+static void a_plan_prints_what_runs_here(void **unused)
+{
+    char here[8192];
+
+    (void)unused;
+    write_config(small);
+    setenv("HWLOC_SYNTHETIC", "core:6 pu:1", 1);
+    snprintf(
+        here, sizeof here,
+        "here               mpirun -n 3 --bind-to none %s run c.yaml --threads 2\n",
+        program);
+    assert_int_equal(run("plan c.yaml -n 3 -t 2"), 0);
+    assert_says(here);
+    assert_int_equal(run("plan c.yaml -n 7"), 0);
+    assert_null(strstr(output, "mpirun"));
+    assert_says("\n\ncluster            sbatch --ntasks=7 ");
+    unsetenv("HWLOC_SYNTHETIC");
+}
+
 static void a_plan_quotes_names(void **unused)
 {
     (void)unused;
@@ -643,6 +663,7 @@ int main(void)
         cmocka_unit_test(a_plan_counts_what_is_done),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(a_plan_does_not_believe_in_threads),
+        cmocka_unit_test(a_plan_prints_what_runs_here),
         cmocka_unit_test(a_plan_quotes_names),
         cmocka_unit_test(a_damaged_row_is_not_done),
         cmocka_unit_test(a_sweep_from_run_to_show),
