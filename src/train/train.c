@@ -287,6 +287,16 @@ static int train_adapter(pal_trainer_t *trainer, const pal_training_t *outer,
     return rc;
 }
 
+/* After `done` steps: what is not finite is not worth a look. */
+static int check_finite(const pal_trainer_t *trainer, const float *weights,
+                        int64_t done, pal_error_t *err)
+{
+    if (isfinite(pal_norm_squared(weights, trainer->layout->count)))
+        return PAL_OK;
+    return PAL_FAIL(err, PAL_EDIVERGE, "a weight is not finite after %lld steps",
+                    (long long)done);
+}
+
 int pal_train(pal_trainer_t *trainer, const pal_training_t *training, float *weights,
               double *loss, pal_error_t *err)
 {
@@ -301,12 +311,14 @@ int pal_train(pal_trainer_t *trainer, const pal_training_t *training, float *wei
     *loss = NAN;
     for (int64_t step = 0; step < training->recipe->steps && rc == PAL_OK; step++) {
         rc = one_step(trainer, training, step, weights, loss, err);
-        if (rc == PAL_OK && is_due(training, step))
+        if (rc != PAL_OK || !is_due(training, step))
+            continue;
+        rc = check_finite(trainer, weights, step + 1, err);
+        if (rc == PAL_OK)
             rc = training->watch(training->ctx, step + 1, weights, *loss, err);
     }
     if (rc == PAL_ENOUGH)
         return PAL_OK;
-    if (rc == PAL_OK && !isfinite(pal_norm_squared(weights, trainer->layout->count)))
-        rc = PAL_FAIL(err, PAL_EDIVERGE, "a weight is not finite after the last step");
-    return rc;
+    return rc == PAL_OK ? check_finite(trainer, weights, training->recipe->steps, err)
+                        : rc;
 }

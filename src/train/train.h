@@ -130,7 +130,8 @@ typedef struct {
 } pal_training_t;
 
 /* Train weights in place; *loss is the last step's. PAL_EDIVERGE as soon as a loss or
- * the gradient norm is not finite (weights are then those before that step), PAL_ESTOP
+ * the gradient norm is not finite (weights are then those before that step), or a
+ * weight at a look or in the end; PAL_ESTOP
  * on request, otherwise what edit, step or watch returned.
  *
  * Runs nest: a step may call pal_train() on a second trainer and a copy of its weights,

@@ -242,6 +242,26 @@ static void divergence_and_stop_are_told(void **unused)
     pal_layout_destroy(layout);
 }
 
+/* A step may throw weights off while its own loss and gradient are numbers. */
+static void what_is_not_finite_is_not_looked_at(void **unused)
+{
+    pal_layout_t *layout = small_layout();
+    float *weights = test_malloc((size_t)layout->count * sizeof(float));
+    struct probe probe = {.layout = layout, .explode_at = -1};
+    pal_recipe_t r = recipe(4, 1e39, 0, "constant");
+    pal_error_t err;
+    double loss;
+
+    (void)unused;
+    for (int64_t i = 0; i < layout->count; i++)
+        weights[i] = 1;
+    assert_int_equal(run(&probe, &r, NULL, 4, weights, &loss, &err), PAL_EDIVERGE);
+    assert_non_null(strstr(err.text, "not finite after 1 steps"));
+    assert_int_equal(probe.looks, 0);
+    test_free(weights);
+    pal_layout_destroy(layout);
+}
+
 static void a_watch_ends_the_run(void **unused)
 {
     pal_layout_t *layout = small_layout();
@@ -295,6 +315,7 @@ int main(void)
         cmocka_unit_test(every_optimizer_steps),
         cmocka_unit_test(unknown_optimizers_are_refused),
         cmocka_unit_test(slices_have_rates_of_their_own),
+        cmocka_unit_test(what_is_not_finite_is_not_looked_at),
         cmocka_unit_test(a_watch_ends_the_run),
         cmocka_unit_test(divergence_and_stop_are_told),
         cmocka_unit_test(clipping_bounds_the_norm),
