@@ -91,7 +91,8 @@ typedef struct {
 
 /* As above; bits = right at the chosen point, one per fact of V in world order. */
 typedef struct {
-    int32_t points;             /* evaluations made, the start included */
+    int32_t points;             /* evaluations made, the start included; fewer than
+                                 * asked for if the attack diverged after the first */
     double step[PAL_CURVE_MAX]; /* steps done at each */
     double loss[PAL_CURVE_MAX]; /* nats per token; NaN at the start */
     double v[PAL_CURVE_MAX], dev[PAL_CURVE_MAX];
@@ -126,7 +127,8 @@ int pal_stage_unlearn(pal_lab_t *lab, const pal_ground_t *ground,
                       pal_model_result_t *result, pal_error_t *err);
 
 /* Attack the model `start` and score it: weights (written) are under attack, and in the
- * end those of the chosen point. They may be the same buffer. */
+ * end those of the chosen point. They may be the same buffer. An attack that diverges
+ * ends with the points it has; PAL_EDIVERGE: it has none beside the start. */
 PAL_MUST_CHECK
 int pal_stage_trial(pal_lab_t *lab, const pal_ground_t *ground,
                     const pal_base_spec_t *base, const pal_attack_spec_t *spec,

@@ -372,6 +372,54 @@ static void the_finding_in_small(void **state)
     free(unlearned);
 }
 
+/* finetune, but its loss is no number from a step on. */
+static const pal_attack_t *finetune;
+static int64_t explode_at;
+
+static int exploding_step(void *state, pal_attacking_t *run, int64_t i,
+                          const float *weights, const uint8_t *train, float *grad,
+                          double *loss, pal_error_t *err)
+{
+    int rc = finetune->step(state, run, i, weights, train, grad, loss, err);
+
+    if (i >= explode_at)
+        *loss = NAN;
+    return rc;
+}
+
+static int explode(fixture_t *f, int64_t step, pal_trial_result_t *result)
+{
+    pal_attack_spec_t spec = attack_spec("finetune");
+    pal_attack_t attack = *spec.attack;
+    pal_error_t err;
+
+    finetune = spec.attack;
+    explode_at = step;
+    attack.step = exploding_step;
+    spec.attack = &attack;
+    spec.common.recipe.lr = 3e-3;
+    return pal_stage_trial(f->lab, &f->ground, &f->base, &spec, f->base_key, f->start,
+                           f->work, result, &err);
+}
+
+/* Evaluated after 2, 4 and 6 steps: what it had before it diverged counts. */
+static void a_diverging_attack_keeps_its_points(void **state)
+{
+    fixture_t *f = *state;
+    pal_trial_result_t whole = {.bits = f->bits, .bits_before = f->bits + 16};
+    pal_trial_result_t cut = {.bits = f->bits + 32, .bits_before = f->bits + 48};
+
+    assert_int_equal(explode(f, 6, &whole), PAL_OK);
+    assert_int_equal(whole.points, 4);
+    assert_int_equal(explode(f, 4, &cut), PAL_OK);
+    assert_int_equal(cut.points, 3);
+    assert_memory_equal(cut.v, whole.v, 3 * sizeof *cut.v);
+    assert_memory_equal(cut.dev, whole.dev, 3 * sizeof *cut.dev);
+    assert_true(cut.chosen < 3 && cut.best < 3 && isfinite(cut.retain_after));
+    assert_int_equal(explode(f, 1, &cut), PAL_EDIVERGE);
+    assert_int_equal(cut.points, 1);
+}
+
 /* V accuracy of the probe over all folds. */
 static double probed(fixture_t *f, const pal_base_spec_t *base, pal_key_t key,
                      const float *weights)
@@ -505,6 +553,7 @@ int main(void)
         cmocka_unit_test(adapters_have_to_fit),
         cmocka_unit_test(undo_needs_both_phases),
         cmocka_unit_test(the_finding_in_small),
+        cmocka_unit_test(a_diverging_attack_keeps_its_points),
         cmocka_unit_test(the_probe_reads_what_was_taught),
         cmocka_unit_test(the_probe_reads_the_output_matrix),
     };
