@@ -256,6 +256,32 @@ static void a_method_trains_an_adapter(void **state)
     free(b);
 }
 
+static void rank_two_of_all(const void *state, pal_adapter_spec_t *spec)
+{
+    (void)state;
+    *spec = (pal_adapter_spec_t){.rank = 2, .alpha = 4, .targets = "all"};
+}
+
+/* `adapter` in a config: as if the method had asked for all matrices and alpha twice
+ * the rank. */
+static void a_config_asks_for_an_adapter(void **state)
+{
+    pal_method_t toy = {.summary = "", .params = no_params, .step = retain_step};
+    fixture_t *f = *state;
+    float *a = malloc(weight_bytes(f)), *b = malloc(weight_bytes(f));
+    pal_unlearn_spec_t spec = toy_spec(&toy, "0.1");
+
+    set(pal_unlearn_params, &spec.common, "adapter", "2");
+    run_toy(f, &spec, a);
+    set(pal_unlearn_params, &spec.common, "adapter", "0");
+    toy.adapter = rank_two_of_all;
+    run_toy(f, &spec, b);
+    assert_memory_equal(a, b, weight_bytes(f));
+    assert_memory_not_equal(a, f->start, weight_bytes(f));
+    free(a);
+    free(b);
+}
+
 static int edit_nothing(void *state, pal_attacking_t *run, int64_t step,
                         const uint8_t *train, float *weights, pal_error_t *err)
 {
@@ -305,6 +331,7 @@ int main(void)
         cmocka_unit_test(the_loss_is_of_the_kept_weights),
         cmocka_unit_test(to_diverge_is_to_leave_the_budget),
         cmocka_unit_test(a_method_trains_an_adapter),
+        cmocka_unit_test(a_config_asks_for_an_adapter),
         cmocka_unit_test(no_edit_under_an_adapter),
     };
 
