@@ -1,96 +1,9 @@
 /* The program as a person meets it: exit codes, messages, no file after a refusal. */
-#include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "program.h"
 
 #include "bad_config.h"
 #include "store/file.h"
 #include "store/provenance.h"
-
-static char program[4096], folder[] = "/tmp/palimpsest-cli-XXXXXX";
-static char output[1 << 16]; /* of the last command, both streams */
-
-/* Run the program with these arguments in the folder; its exit code. */
-static int run(const char *arguments)
-{
-    char command[8192];
-    FILE *pipe;
-    size_t n;
-    int status;
-
-    /* A sanitizer would blame the program for what MPI keeps to the end. */
-    snprintf(command, sizeof command, "cd '%s' && %s '%s' %s 2>&1 </dev/null", folder,
-             strncmp(arguments, "run ", 4) ? "" : "ASAN_OPTIONS=detect_leaks=0",
-             program, arguments);
-    pipe = popen(command, "r");
-    assert_non_null(pipe);
-    n = fread(output, 1, sizeof output - 1, pipe);
-    output[n] = 0;
-    status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static void assert_says(const char *text)
-{
-    if (!strstr(output, text))
-        fail_msg("does not say '%s' but\n%s", text, output);
-}
-
-static void write_file(const char *name, const char *text)
-{
-    char path[8192];
-    FILE *file;
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void write_config(const char *text)
-{
-    write_file("c.yaml", text);
-}
-
-/* In the folder, for what C has no short words. */
-static void shell(const char *words)
-{
-    char command[8192];
-
-    snprintf(command, sizeof command, "cd '%s' && %s", folder, words);
-    assert_int_equal(system(command), 0);
-}
-
-/* Entries of the folder. */
-static int count_files(void)
-{
-    DIR *dir = opendir(folder);
-    int n = 0;
-
-    assert_non_null(dir);
-    for (const struct dirent *entry; (entry = readdir(dir));)
-        n += entry->d_name[0] != '.';
-    closedir(dir);
-    return n;
-}
-
-static const char small[] =
-    "sweep: tiny\n"
-    "world: {kind: synthetic, facts: 15, folds: 3}\n"
-    "seed: [0, 1]\n"
-    "pretrain: {steps: 20}\n"
-    "unlearn: {method: gd, coefficient: [0.5, 0.25], steps: 5}\n"
-    "attack: {kind: finetune, steps: 4, evaluations: 2, lr: [1e-3, 1e-4]}\n";
 
 static const struct {
     const char *arguments;
@@ -224,71 +137,6 @@ static void a_run_that_diverges_is_a_row(void **unused)
     assert_says("0 of 1 trials done, 1 diverged");
 }
 
-static void a_plan_says_what_it_takes(void **unused)
-{
-    (void)unused;
-    write_config(small);
-    assert_int_equal(run("plan c.yaml --ranks 3"), 0);
-    assert_says("15 forget facts in 3 folds");
-    assert_says("trials             16\n");
-    assert_says("distinct stages    28\n");
-    assert_says("4 computed for 16 trials, 12 saved");
-    assert_says("8 computed for 16 trials, 8 saved");
-    assert_says("core-hours");
-    assert_says("on 3 ranks");
-    assert_says("\nuseful ranks       ");
-    assert_says(", for 95 % of the speed of 28");
-    assert_says("MB a rank");
-    assert_null(strstr(output, "warning"));
-    assert_says("results/tiny.h5");
-    assert_says("sbatch --ntasks=3 --cpus-per-task=1 ");
-    assert_says("slurm/sweep.sbatch c.yaml results/tiny.h5");
-    assert_int_equal(count_files(), 1);
-}
-
-/* The page on configs shows one. */
-static void the_config_that_is_shown_is_one(void **unused)
-{
-    (void)unused;
-    assert_int_equal(run("list config >page"), 0);
-    shell("sed -n '/^  sweep:/,/^$/s/^  //p' page >shown.yaml");
-    assert_int_equal(run("plan shown.yaml -n 1"), 0);
-    assert_says("sweep              example (shown.yaml)\n");
-    assert_says("trials             168\n");
-    shell("rm page shown.yaml");
-}
-
-static void a_plan_counts_what_is_done(void **unused)
-{
-    (void)unused;
-    write_config(small);
-    assert_int_equal(run("run c.yaml -o out.h5"), 0);
-    assert_int_equal(run("plan c.yaml -o out.h5"), 0);
-    assert_says("done               16 of 16 trials in out.h5; nothing to compute\n");
-    assert_null(strstr(output, "expected time"));
-    assert_int_equal(run("plan c.yaml"), 0);
-    assert_null(strstr(output, "done  "));
-    assert_says("expected time");
-    assert_says("run c.yaml\n");
-    shell("sed 's/lr: .*/lr: [1e-3, 1e-4, 1e-5]}/' c.yaml >more.yaml");
-    setenv("HWLOC_SYNTHETIC", "core:2 pu:1", 1);
-    assert_int_equal(run("plan more.yaml -o out.h5 -n 2"), 0);
-    unsetenv("HWLOC_SYNTHETIC");
-    assert_says("done               16 of 24 trials in out.h5; what follows is for the "
-                "rest\n");
-    assert_says("on 2 ranks");
-    assert_says("run more.yaml -o out.h5\n");
-    assert_says("slurm/sweep.sbatch more.yaml out.h5\n");
-    shell("sed 's/seed: .*/seed: 7/' c.yaml >other.yaml");
-    assert_int_equal(run("plan other.yaml -o out.h5"), 2);
-    assert_says("out.h5 holds 16 done trials and 12 done models that this config does "
-                "not have");
-    assert_int_equal(run("plan c.yaml -o c.yaml"), 2);
-    assert_says("c.yaml: not a results file");
-    assert_int_equal(run("plan c.yaml -o nowhere/out.h5"), 2);
-    assert_says("palimpsest: nowhere/out.h5: its folder does not exist\n");
-}
-
 static void threads_change_no_bit(void **unused)
 {
     (void)unused;
@@ -310,63 +158,6 @@ static void threads_change_no_bit(void **unused)
     assert_says(
         "warning            threads hardly help models of width 64 (below 512)");
     assert_says("--ntasks=3 --cpus-per-task=2 --mem-per-cpu=");
-}
-
-/* The number behind a word of what the last command said. */
-static double number_after(const char *word)
-{
-    assert_says(word);
-    return strtod(strstr(output, word) + strlen(word), NULL);
-}
-
-/* Cores that only wait are paid for. */
-static void a_plan_does_not_believe_in_threads(void **unused)
-{
-    double one;
-
-    (void)unused;
-    write_config("sweep: tiny\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
-                 "model: {size: [nano, medium]}\npretrain: {steps: 1, batch: 1}\n"
-                 "attack: {kind: finetune, steps: 1, batch: 1, evaluations: 1}\n");
-    assert_int_equal(run("plan c.yaml -n 1 -t 2"), 0);
-    assert_says("threads hardly help models of width 64 (below 512): a sweep of their "
-                "own with more ranks instead\n");
-    write_config(small);
-    assert_int_equal(run("plan c.yaml -n 1"), 0);
-    one = number_after("core-hours");
-    assert_int_equal(run("plan c.yaml -n 1 -t 64"), 0);
-    assert_true(number_after("core-hours") > 20 * one);
-    assert_says("(below 512): more ranks instead\n");
-}
-
-/* The commands a plan prints are for a shell, and for the machine. */
-static void a_plan_prints_what_runs_here(void **unused)
-{
-    char here[8192];
-
-    (void)unused;
-    write_config(small);
-    setenv("HWLOC_SYNTHETIC", "core:6 pu:1", 1);
-    snprintf(
-        here, sizeof here,
-        "here               mpirun -n 3 --bind-to none %s run c.yaml --threads 2\n",
-        program);
-    assert_int_equal(run("plan c.yaml -n 3 -t 2"), 0);
-    assert_says(here);
-    assert_int_equal(run("plan c.yaml -n 7"), 0);
-    assert_null(strstr(output, "mpirun"));
-    assert_says("\n\ncluster            sbatch --ntasks=7 ");
-    unsetenv("HWLOC_SYNTHETIC");
-}
-
-static void a_plan_quotes_names(void **unused)
-{
-    (void)unused;
-    write_file("it's one.yaml", small);
-    assert_int_equal(run("plan \"it's one.yaml\" -o 'a;b.h5' -n 1"), 0);
-    assert_says("run 'it'\\''s one.yaml' -o 'a;b.h5'\n");
-    assert_says("slurm/sweep.sbatch 'it'\\''s one.yaml' 'a;b.h5'\n");
-    shell("rm \"it's one.yaml\"");
 }
 
 /* Change bytes of a finished trial. */
@@ -634,37 +425,13 @@ static void every_flaw_of_a_facts_file_is_told(void **unused)
     assert_says("palimpsest: bad.jsonl: 30 flaws; the others are not shown\n");
 }
 
-static int start(void **unused)
-{
-    (void)unused;
-    if (!getcwd(program, sizeof program - 16) || !mkdtemp(folder))
-        return -1;
-    strcat(program, "/../palimpsest");
-    return access(program, X_OK);
-}
-
-static int end(void **unused)
-{
-    char command[4096];
-
-    (void)unused;
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command_lines),
         cmocka_unit_test(bad_configs_end_with_2_and_write_nothing),
         cmocka_unit_test(what_only_the_world_tells_ends_with_2),
-        cmocka_unit_test(a_plan_says_what_it_takes),
-        cmocka_unit_test(the_config_that_is_shown_is_one),
-        cmocka_unit_test(a_plan_counts_what_is_done),
         cmocka_unit_test(threads_change_no_bit),
-        cmocka_unit_test(a_plan_does_not_believe_in_threads),
-        cmocka_unit_test(a_plan_prints_what_runs_here),
-        cmocka_unit_test(a_plan_quotes_names),
         cmocka_unit_test(a_damaged_row_is_not_done),
         cmocka_unit_test(a_sweep_from_run_to_show),
         cmocka_unit_test(a_run_that_diverges_is_a_row),
