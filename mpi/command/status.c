@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "command/cli.h"
+#include "plan/cost.h"
 #include "store/store.h"
 
 enum { JSON };
@@ -31,7 +32,7 @@ typedef struct {
     double started,
         finished; /* Unix time of the last session; NaN: none, or not ended */
     int32_t ranks;
-    double left; /* s until the end at the session's pace; NaN: unknown */
+    double left;                  /* s until the end on as many ranks; NaN: unknown */
     const char *reasons[REASONS]; /* why trials failed, without repetition */
     int32_t reason_count;
     pal_arena_t arena;
@@ -92,31 +93,6 @@ static int read_session(const pal_store_t *store, status_t *status, pal_error_t 
     return rc;
 }
 
-/* Stages take what stages of their kind took so far; the ranks share them. */
-static int estimate_left(const pal_store_t *store, status_t *status, pal_error_t *err)
-{
-    double left = 0;
-    int rc = PAL_OK;
-
-    for (int t = 0; rc == PAL_OK && t < TABLES; t++) {
-        int32_t done = status->rows[t] - status->counts[t][PAL_ROW_PENDING], timed = 0;
-        double *seconds = NULL, sum = 0;
-
-        rc = read_column(store, runs[t], "seconds", &seconds, err);
-        for (int32_t i = 0; rc == PAL_OK && i < status->rows[t]; i++)
-            if (seconds[i] > 0) {
-                sum += seconds[i];
-                timed++;
-            }
-        if (status->counts[t][PAL_ROW_PENDING] > 0)
-            left +=
-                timed && done ? sum / timed * status->counts[t][PAL_ROW_PENDING] : NAN;
-        free(seconds);
-    }
-    status->left = status->ranks > 0 ? left / status->ranks : NAN;
-    return rc;
-}
-
 static int read_reasons(const pal_store_t *store, status_t *status, pal_error_t *err)
 {
     const char *const *texts;
@@ -133,6 +109,109 @@ static int read_reasons(const pal_store_t *store, status_t *status, pal_error_t 
         if (texts[i][0] && j == status->reason_count && j < REASONS)
             status->reasons[status->reason_count++] = texts[i];
     }
+    return rc;
+}
+
+/* --- Time to go --- */
+
+/* The plan of the file's config. PAL_ENOENT: not here, because a facts file lies
+ * elsewhere, or the config or the program has another one by now. */
+static int plan_again(const status_t *status, const pal_store_t *store,
+                      pal_config_t *config, pal_plan_t *plan)
+{
+    const char *text = pal_store_attribute(store, "config");
+    char key[PAL_KEY_TEXT];
+
+    if (pal_config_parse(status->path, text, strlen(text), config, NULL) != PAL_OK ||
+        pal_plan_create(config, plan, NULL) != PAL_OK)
+        return PAL_ENOENT;
+    pal_key_text(plan->key, key);
+    return strcmp(key, pal_store_attribute(store, "plan")) == 0 ? PAL_OK : PAL_ENOENT;
+}
+
+static double flops_of(const pal_plan_t *plan, pal_table_t table, int32_t row)
+{
+    if (table == PAL_TABLE_BASE)
+        return plan->bases[row].flops;
+    return table == PAL_TABLE_UNLEARNED ? plan->unlearned[row].flops
+                                        : plan->trials[row].flops;
+}
+
+/* FLOP/s of a rank in all stages so far; NaN if there are none. */
+static int measure_pace(const pal_store_t *store, const status_t *status,
+                        const pal_plan_t *plan, double *pace, pal_error_t *err)
+{
+    double flops = 0, sum = 0;
+    int rc = PAL_OK;
+
+    for (int t = 0; rc == PAL_OK && t < TABLES; t++) {
+        double *seconds = NULL;
+
+        rc = read_column(store, runs[t], "seconds", &seconds, err);
+        for (int32_t i = 0; rc == PAL_OK && i < status->rows[t]; i++)
+            if (seconds[i] > 0) {
+                sum += seconds[i];
+                flops += flops_of(plan, tables[t], i);
+            }
+        free(seconds);
+    }
+    *pace = sum > 0 ? flops / sum : NAN;
+    return rc;
+}
+
+/* Rows that failed wait for the next run. */
+static int mark_failed(const pal_store_t *store, const status_t *status,
+                       pal_done_t *done, pal_error_t *err)
+{
+    int rc = PAL_OK;
+
+    for (int t = 0; rc == PAL_OK && t < TABLES; t++) {
+        double *values = NULL;
+
+        rc = read_column(store, tables[t], "state", &values, err);
+        for (int32_t i = 0; rc == PAL_OK && i < status->rows[t]; i++)
+            done->rows[tables[t]][i] |= values[i] == PAL_ROW_FAILED;
+        free(values);
+    }
+    return rc;
+}
+
+/* The queue played through at one pace. */
+static int play(const pal_store_t *store, status_t *status, const pal_plan_t *plan,
+                double pace, pal_error_t *err)
+{
+    double *rates = malloc((size_t)plan->base_count * sizeof *rates);
+    pal_done_t done = {0};
+    int rc = rates ? pal_done_read(status->path, plan, &done, err)
+                   : PAL_FAIL(err, PAL_ENOMEM, "%d base models", plan->base_count);
+
+    if (rc == PAL_OK)
+        rc = mark_failed(store, status, &done, err);
+    for (int32_t i = 0; rc == PAL_OK && i < plan->base_count; i++) {
+        rates[i] = pace;
+        done.weights[i] = 1; /* if its row is done */
+    }
+    if (rc == PAL_OK)
+        rc = pal_cost_makespan(plan, &done, rates, status->ranks, &status->left, err);
+    pal_done_free(&done);
+    free(rates);
+    return rc;
+}
+
+static int estimate_left(const pal_store_t *store, status_t *status, pal_error_t *err)
+{
+    pal_config_t config = {0};
+    pal_plan_t plan = {0};
+    double pace = NAN;
+    int rc = PAL_OK;
+
+    status->left = NAN;
+    if (status->ranks > 0 && plan_again(status, store, &config, &plan) == PAL_OK)
+        rc = measure_pace(store, status, &plan, &pace, err);
+    if (rc == PAL_OK && !isnan(pace))
+        rc = play(store, status, &plan, pace, err);
+    pal_plan_free(&plan);
+    pal_config_free(&config);
     return rc;
 }
 

@@ -1,5 +1,6 @@
-/* What `plan` expects of a sweep. */
+/* What `plan` and `status` expect of a sweep. */
 #include "program.h"
+#include "store/file.h"
 
 static void a_plan_says_what_it_takes(void **unused)
 {
@@ -123,6 +124,68 @@ static void a_plan_quotes_names(void **unused)
     shell("rm \"it's one.yaml\"");
 }
 
+/* As if the rows from `first` on were to come, and a GFLOP had taken a second. */
+static void undo_rows(pal_store_t *store, pal_table_t table, int32_t first,
+                      const pal_plan_t *plan)
+{
+    pal_table_t run_table = pal_store_run_table(table);
+    int state = pal_column_find(table, "state"),
+        seconds = pal_column_find(run_table, "seconds");
+
+    for (int32_t i = 0; i < pal_table_rows(plan, table); i++) {
+        double flops = table == PAL_TABLE_BASE        ? plan->bases[i].flops
+                       : table == PAL_TABLE_UNLEARNED ? plan->unlearned[i].flops
+                                                      : plan->trials[i].flops,
+               value = i < first ? flops / 1e9 : NAN;
+        uint8_t pending = PAL_ROW_PENDING;
+
+        assert_int_equal(pal_store_put(store, seconds, i, 1, &value, NULL), PAL_OK);
+        if (i >= first)
+            assert_int_equal(pal_store_put(store, state, i, 1, &pending, NULL), PAL_OK);
+    }
+}
+
+/* A micro model takes many times as long as a nano: rows are not all the same. */
+static void status_expects_the_time_to_go(void **unused)
+{
+    static const char text[] =
+        "sweep: tiny\nworld: {kind: synthetic, facts: 15, folds: 3}\n"
+        "model: {size: [nano, micro]}\ncontrols: false\npretrain: {steps: 4}\n"
+        "unlearn: {method: gd, steps: 2}\n"
+        "attack: {kind: finetune, steps: 2, evaluations: 1}\n";
+    static const int32_t first[][3] = {{2, 0, 0}, {2, 1, 1}, {2, 2, 2}};
+    char path[8192];
+    pal_config_t config;
+    pal_plan_t plan;
+    pal_store_t *store;
+
+    (void)unused;
+    write_config(text);
+    snprintf(path, sizeof path, "%s/sizes.h5", folder);
+    assert_int_equal(pal_config_parse("c.yaml", text, strlen(text), &config, NULL),
+                     PAL_OK);
+    assert_int_equal(pal_plan_create(&config, &plan, NULL), PAL_OK);
+    assert_int_equal(plan.trial_count, 2);
+    for (int i = 0; i < 3; i++) {
+        double expected = 0;
+
+        assert_int_equal(run("run c.yaml -o sizes.h5"), 0);
+        assert_int_equal(pal_store_attach(path, 1, &store, NULL), PAL_OK);
+        for (int t = 0; t < 3; t++)
+            undo_rows(store, (pal_table_t)(PAL_TABLE_BASE + t), first[i][t], &plan);
+        pal_store_close(store);
+        for (int32_t u = first[i][1]; u < 2; u++)
+            expected += (plan.unlearned[u].flops + plan.trials[u].flops) / 1e9;
+        assert_int_equal(run("status sizes.h5 --json"), 0);
+        assert_true(fabs(number_after("\"left_s\":") - expected) <= 1e-9 * expected);
+        assert_int_equal(run("status sizes.h5"), 0);
+        assert_true((strstr(output, "to go: ") != NULL) == (i < 2));
+    }
+    pal_plan_free(&plan);
+    pal_config_free(&config);
+    shell("rm sizes.h5");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_plan_does_not_believe_in_threads),
         cmocka_unit_test(a_plan_prints_what_runs_here),
         cmocka_unit_test(a_plan_quotes_names),
+        cmocka_unit_test(status_expects_the_time_to_go),
     };
 
     return cmocka_run_group_tests(tests, start, end);
