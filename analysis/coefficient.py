@@ -70,9 +70,9 @@ def panel(axes, section, cells):
                     [name for name, _ in all_variants], fontsize=7, loc="lower left")
 
 
-def legend(drawn):
+def legend():
     line = dict(linestyle="-", marker="o", markersize=5)
-    entries = [
+    return [
         (Line2D([], [], color=figure.AFTER, **line), "V after the attack"),
         (Line2D([], [], color=figure.BEFORE, **line), "V before the attack"),
         (Line2D([], [], color=figure.RETAIN, linewidth=1, marker="s", markersize=4),
@@ -86,47 +86,35 @@ def legend(drawn):
         (Line2D([], [], color="black", linestyle="", marker="o", markerfacecolor="white"),
          f"hollow: retain < {res.SMALLEST_RETAIN:g} in some seed"),
     ]
-    drawn.legend(*zip(*entries), loc="lower center", fontsize=8,
-                 ncol=3 if drawn.get_figwidth() > 7.5 else 2)
 
 
-def lines(section):
-    """A section's label, narrow enough for one panel."""
-    return section.label.split(", ") if section.label else []
+def place(sections):
+    """Rows of (panel title, section, cells), each with its heading: a row for each section
+    and a panel for each method, or four sections in a row if there is one method."""
+    methods = list(dict.fromkeys(c.method for s in sections for c in s.cells))
+    if len(methods) == 1:
+        panels = [(f"{methods[0]}\n{s.label}", s, s.cells) for s in sections]
+        return [("", panels[i:i + 4]) for i in range(0, len(panels), 4)]
+    rows = [(s.label, [(method, s, [c for c in s.cells if c.method == method])
+                       for method in methods]) for s in sections]
+    return [(label, [(title if cells else None, s, cells) for title, s, cells in panels])
+            for label, panels in rows]
 
 
 def draw(results):
     sections = [s for s in results.sections() if s.cells]
     if not sections:
         raise res.ResultsError(f"{results.path}: holds no unlearned model, only controls")
-    methods = list(dict.fromkeys(c.method for s in sections for c in s.cells))
-    places = [(section, method) for section in sections for method in methods]
-    columns = len(methods) if len(methods) > 1 else min(len(sections), 4)
-    rows = -(-len(places) // columns)
-    width, height = max(5.6, 2.5 * columns + 0.7), 2.7 * rows + 1.6
-    drawn, grid = plt.subplots(rows, columns, squeeze=False, sharey=True,
-                               figsize=(width, height))
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, (section, method) in zip(grid.flat, places):
-        cells = [c for c in section.cells if c.method == method]
-        if cells:
-            axes.set_axis_on()
+    rows = place(sections)
+    drawn, grid = figure.page(
+        [figure.Row(heading, [title for title, *_ in panels]) for heading, panels in rows],
+        f"{results.title()}\n{figure.intervals(results)}", legend())
+    for row, (_, panels) in zip(grid, rows):
+        row[0].set_ylabel("accuracy (fraction right)")
+        for axes, (_, section, cells) in zip(row, [panel for panel in panels if panel[2]]):
             panel(axes, section, cells)
-            own = lines(section) if len(methods) == 1 else []
-            axes.set_title("\n".join([method, *own]))
             axes.set_xlabel("unlearning coefficient")
-    for i, row in enumerate(grid):
-        # A row is a section if it has a column for each method.
-        own = lines(sections[i]) if len(methods) > 1 else []
-        row[0].set_axis_on()
-        row[0].set_ylabel("\n".join([*own, "accuracy (fraction right)"]))
-    grid[0][0].set_ylim(0, 1.03)
-    drawn.suptitle(f"{results.title()}\n{figure.intervals(results)}", fontsize=10)
-    legend(drawn)
-    rows_of_legend = 2 if width > 7.5 else 3
-    drawn.tight_layout(rect=(0, (0.19 * rows_of_legend + 0.1) / height, 1,
-                             1 - 0.1 / height))
+            axes.set_ylim(0, 1.03)
     return drawn
 
 

@@ -1,6 +1,8 @@
-"""What the figures share: colours, error bars, saving."""
+"""What the figures share: colours, a page of panels, error bars, saving."""
 
 import os
+import textwrap
+from collections import namedtuple
 
 import matplotlib
 
@@ -15,11 +17,57 @@ BEFORE, AFTER, RETAIN = "#56B4E9", "#D55E00", "#7F7F7F"
 CEILING, FLOOR = "#009E73", "#8A4B77"
 SERIES = ("#D55E00", "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 
+Row = namedtuple("Row", "heading titles")  # a title for each panel, None for a gap
+
+# Inches. A page is as large as its panels, its headings as many lines as they need.
+LEFT, ACROSS, NARROWEST = 0.75, 2.5, 5.8
+HEIGHT, BESIDE, BELOW = 1.8, 0.2, 0.55
+LINE, GAP = 0.17, 0.1
+CHARACTER = 0.085
+
 plt.rcParams.update({
     "font.size": 9, "axes.titlesize": 10, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": "#E8E8E8",
     "axes.axisbelow": True, "legend.frameon": False, "savefig.dpi": 150,
 })
+
+
+def wrap(text, inches):
+    """Lines no wider than that."""
+    return [line for part in text.splitlines()
+            for line in textwrap.wrap(part, int(inches / CHARACTER), break_on_hyphens=False)]
+
+
+def page(rows, title, entries):
+    """Panels in rows, below a title and above a legend of (line, text). Returns the figure
+    and for each row the axes of its panels, which share the vertical axis."""
+    columns = max(len(row.titles) for row in rows)
+    width = max(NARROWEST, LEFT + ACROSS * columns)
+    across = (width - LEFT) / columns
+    title = wrap(title, width - 2 * GAP)
+    legend_columns = max(1, int(width / 2.6))
+    below = LINE * -(-len(entries) // legend_columns) + 2 * GAP
+    headings = [wrap(row.heading, width - 2 * GAP) for row in rows]
+    titles = [[text and wrap(text, across - BESIDE) for text in row.titles] for row in rows]
+    above = [LINE * (len(heading) + max(len(text or "") for text in texts)) + 2 * GAP
+             for heading, texts in zip(headings, titles)]
+    height = LINE * len(title) + GAP + sum(above) + len(rows) * (HEIGHT + BELOW) + below
+    drawn, grid = plt.figure(figsize=(width, height)), []
+    drawn.suptitle("\n".join(title), fontsize=10, y=1 - GAP / height)
+    bottom = height - GAP - LINE * len(title)
+    for heading, texts, lines in zip(headings, titles, above):
+        drawn.text(GAP / width, (bottom - GAP) / height, "\n".join(heading), va="top",
+                   fontweight="bold")
+        bottom -= lines + HEIGHT
+        grid.append([drawn.add_axes(
+            [(LEFT + i * across) / width, bottom / height, (across - BESIDE) / width,
+             HEIGHT / height], title="\n".join(text))
+            for i, text in enumerate(texts) if text])
+        bottom -= BELOW
+    for axes in [axes for row in grid for axes in row[1:]]:
+        axes.tick_params(labelleft=False)
+    drawn.legend(*zip(*entries), loc="lower center", fontsize=8, ncol=legend_columns)
+    return drawn, grid
 
 
 def series(axes, x, estimates, color, damaged=None, **style):

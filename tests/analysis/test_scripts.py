@@ -8,13 +8,14 @@ import tempfile
 import unittest
 
 import h5py
-import numpy as np
+import matplotlib.pyplot as plt
 
 import made
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "analysis")
 sys.path.insert(0, FOLDER)
 import coefficient
+import figure
 import output
 import results
 
@@ -66,28 +67,43 @@ class Scripts(unittest.TestCase):
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         self.assertTrue(is_picture(self.at("out.png")))
 
+    def assert_clear(self, drawn):
+        """No words run into others, into the legend or out of the picture."""
+        drawn.canvas.draw()
+        texts = drawn.texts[:]  # the title and the headings
+        for axes in drawn.axes:
+            texts += [axes.title, axes.xaxis.label, axes.yaxis.label]
+        texts = [text for text in texts if text.get_text()]
+        boxes = [item.get_window_extent() for item in (*drawn.legends, *drawn.axes, *texts)]
+        for i, box in enumerate(boxes):
+            self.assertFalse(box.count_overlaps(boxes[:i]), i)
+            self.assertGreater(min(box.x0, box.y0), 0)
+            self.assertLess(box.x1, drawn.bbox.x1)
+            self.assertLess(box.y1, drawn.bbox.y1)
+        plt.close(drawn)
+        return [text.get_text().replace("\n", " ") for text in texts]
+
     def test_labels_of_sections(self):
-        """Each section is named, and no words run into others or out of the picture."""
+        """Each section is named once."""
         for models in (("gd", 0.3), ("rmu", 1.0)), (("gd", 0.3),):
             made.make(self.path, sizes=("nano", "llama-nano"), seeds=(0,), models=models,
                       attacks=("finetune", "lora"))
             found = results.Results(self.path)
-            drawn = coefficient.draw(found)
-            drawn.canvas.draw()
-            texts = [text for axes in drawn.axes for text in (axes.title, axes.yaxis.label)
-                     if text.get_text()]
-            boxes = [text.get_window_extent() for text in texts]
-            for i, box in enumerate(boxes):
-                self.assertFalse(box.count_overlaps(boxes[:i]), texts[i].get_text())
-                self.assertGreater(box.x0, 0)
-                self.assertLess(box.x1, drawn.bbox.x1)
-            legend = drawn.legends[0].get_window_extent()
-            self.assertGreater(legend.x0, 0)
-            self.assertLess(legend.x1, drawn.bbox.x1)
-            words = [text.get_text() for text in texts]
+            words = self.assert_clear(coefficient.draw(found))
             for section in found.sections():
-                label = section.label.replace(", ", "\n")
-                self.assertEqual(sum(label in word for word in words), 1, words)
+                self.assertEqual(sum(section.label in word for word in words), 1, words)
+
+    def test_pages(self):
+        """Of one row or many, with short words or long ones."""
+        long = ", ".join(f"key{i}={'value' * (i % 4)}" for i in range(12))
+        for rows, columns, words in ((1, 1, "a"), (1, 2, long), (7, 1, long), (12, 2, "a"),
+                                     (24, 1, "a"), (2, 5, long)):
+            drawn, grid = figure.page([figure.Row(words, [words] * columns)] * rows,
+                                      f"a title\n{words}", coefficient.legend())
+            self.assertEqual([len(row) for row in grid], [columns] * rows)
+            for axes in drawn.axes:
+                axes.set_xlabel("unlearning coefficient")
+            self.assertEqual(self.assert_clear(drawn).count(words), rows * (columns + 1))
 
     def test_calibration_table(self):
         made.make(self.path, **CALIBRATION)
