@@ -11,6 +11,7 @@
  * itself. `noise` and `ascent` are the paper's beta and alpha.
  *
  * Where this is not the paper's:
+ * - the default of noise, 1; the paper's beta is 0.001, and its alpha 1;
  * - the retain term; the paper has its harmless text alone;
  * - the mask: its code counts the positions whose two tokens differ; here everything
  *   from the first of them on counts, as answers differ in length;
