@@ -32,7 +32,7 @@ Section = namedtuple("Section", "label floor ceiling cells")  # cells: those tha
 
 COLUMNS = ("state world model seed taught method coefficient unlearn_lr unlearn_steps role"
            " attack attack_lr holdout setting attack_setting base unlearned v_before retain_before"
-           " v_after dev_after v_after_max retain_after bits bits_before").split()
+           " v_after dev_after v_after_max retain_after bits bits_before attack_steps chosen_step").split()
 MODEL_RESULTS = "loss v_accuracy retain_accuracy bits error".split()
 #: what `crc` covers beside state and key, in its order
 COVERED = {
@@ -242,6 +242,30 @@ class Cell:
                  for (seed, _), (row, _) in self.chosen.items()}
         steps = [n for n in steps.values() if not np.isnan(n)]
         return float(np.mean(steps)) if steps else float("nan")
+
+    def tuning(self):
+        """What the attacker chose in the repetitions, the (seed, held-out fold)s.
+
+        An end of the rates counts only where there are several. `gaining`: with the largest
+        rate or at the last point, and the dev fold not all right, for then no longer list
+        is chosen from.
+        """
+        trials = self.results.trials
+        chosen = [row for row, _ in self.chosen.values()]
+        rates = trials["attack_lr"][chosen]
+        usual, times = np.unique(rates, return_counts=True)
+        smallest, largest = (end(trials["attack_lr"][self.rows]) for end in (min, max))
+        at_largest = (rates == largest) & (smallest < largest)
+        at_smallest = (rates == smallest) & (smallest < largest)
+        last = trials["chosen_step"][chosen] == trials["attack_steps"][chosen]
+        room = trials["dev_after"][chosen] < 1
+        return {"repetitions": len(chosen),
+                "attack_lr": usual[times.argmax()] if chosen else np.nan,
+                "attack_lr_smallest": smallest, "attack_lr_largest": largest,
+                "rate_at_end": int(np.sum(at_smallest | at_largest)),
+                "rate_at_largest": int(np.sum(at_largest)),
+                "point_at_end": int(np.sum(last)),
+                "gaining": int(np.sum((at_largest | last) & room))}
 
     def corrected(self):
         floor, ceiling = self.floor(), self.ceiling()

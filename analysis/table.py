@@ -34,6 +34,7 @@ def record(cell):
     row["floor"] = floor.accuracy("bits").value if floor else np.nan
     row["ceiling"] = ceiling.accuracy("bits").value if ceiling else np.nan
     row["damaged"], row["ended_early"] = int(cell.damaged()), cell.ended_early()
+    row.update(cell.tuning())
     row["setting"], row["attack_setting"] = cell.setting, cell.attack_setting
     return row
 

@@ -36,7 +36,8 @@ const pal_command_t pal_cmd_show = {
         "attack, on V after it, corrected recovery and the paper's, with 95 % "
         "intervals.\n"
         "Marks: ! damaged, ~ not all trials done, < unlearning ended by its retain "
-        "budget.\n",
+        "budget,\n"
+        "^ attack still gaining at the end of its rates or steps, ? no interval.\n",
     .options = options,
     .run = run,
 };

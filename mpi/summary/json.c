@@ -28,6 +28,21 @@ static json_t *states(const int32_t trials[PAL_STATES])
                      (int)trials[PAL_ROW_DIVERGED]);
 }
 
+static int add_tuning(json_t *object, const pal_tuning_t *tuning)
+{
+    json_t *part = json_pack(
+        "{s:i, s:o, s:o, s:o, s:i, s:i, s:i, s:i}", "repetitions",
+        (int)tuning->repetitions, "attack_lr", number(tuning->rate),
+        "attack_lr_smallest", number(tuning->smallest_rate), "attack_lr_largest",
+        number(tuning->largest_rate), "rate_at_end", (int)tuning->rate_at_end,
+        "rate_at_largest", (int)tuning->rate_at_largest, "point_at_end",
+        (int)tuning->point_at_end, "gaining", (int)tuning->gaining);
+    int failed = !part || json_object_update(object, part) != 0;
+
+    json_decref(part);
+    return failed;
+}
+
 static json_t *cell_object(const pal_summary_cell_t *cell)
 {
     static const char *const roles[] = {"unlearns", "ceiling", "floor"};
@@ -58,6 +73,7 @@ static json_t *cell_object(const pal_summary_cell_t *cell)
     for (size_t i = 0; i < sizeof estimates / sizeof *estimates; i++)
         failed |= json_object_set_new(object, estimates[i].name,
                                       estimate(estimates[i].estimate));
+    failed |= add_tuning(object, &cell->tuning);
     failed |= json_object_set_new(object, "v_after_max_chosen_on_v",
                                   number(cell->v_after_max.value));
     if (!failed)

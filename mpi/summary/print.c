@@ -7,10 +7,10 @@
 
 /* Widths of the leading columns, for all sections alike. */
 typedef struct {
-    int method, variant, coefficient;
+    int mark, method, variant, coefficient;
 } widths_t;
 
-enum { ESTIMATE_WIDTH = 16, TEXT_MAX = 64, LINE_WIDTH = 110 };
+enum { ESTIMATE_WIDTH = 16, MARK_MAX = 8, TEXT_MAX = 64, LINE_WIDTH = 110 };
 
 static const char *title_of(const pal_summary_cell_t *cell)
 {
@@ -55,6 +55,28 @@ static const char *recovery_text(const pal_estimate_t *recovery, char text[TEXT_
     return text;
 }
 
+static int incomplete(const pal_summary_cell_t *cell)
+{
+    return cell->trials[PAL_ROW_PENDING] || cell->trials[PAL_ROW_FAILED] ||
+           cell->trials[PAL_ROW_DIVERGED];
+}
+
+/* In most repetitions. What an attack gains on a floor is chance. */
+static int still_gaining(const pal_summary_cell_t *cell)
+{
+    return cell->role != PAL_FLOOR &&
+           2 * cell->tuning.gaining > cell->tuning.repetitions;
+}
+
+/* "!~<^" */
+static const char *mark_text(const pal_summary_cell_t *cell, char text[MARK_MAX])
+{
+    snprintf(text, MARK_MAX, "%s%s%s%s", cell->damaged ? "!" : "",
+             incomplete(cell) ? "~" : "", cell->ended_early ? "<" : "",
+             still_gaining(cell) ? "^" : "");
+    return text;
+}
+
 static int larger(int a, size_t b)
 {
     return b > (size_t)a ? (int)b : a;
@@ -62,13 +84,14 @@ static int larger(int a, size_t b)
 
 static widths_t measure(const pal_summary_t *summary)
 {
-    widths_t widths = {(int)strlen("method"), 0, (int)strlen("coeff.")};
+    widths_t widths = {3, (int)strlen("method"), 0, (int)strlen("coeff.")};
 
     for (int32_t i = 0; i < summary->count; i++) {
         const pal_summary_cell_t *cell = &summary->cells[i];
-        char text[TEXT_MAX];
+        char text[TEXT_MAX], mark[MARK_MAX];
 
         coefficient_text(cell, text);
+        widths.mark = larger(widths.mark, strlen(mark_text(cell, mark)));
         widths.method = larger(widths.method, strlen(title_of(cell)));
         widths.coefficient = larger(widths.coefficient, strlen(text));
         if (cell->role == PAL_UNLEARNS)
@@ -80,7 +103,7 @@ static widths_t measure(const pal_summary_t *summary)
 static void print_leading(const widths_t *widths, const char *mark, const char *method,
                           const char *variant, const char *coefficient, FILE *out)
 {
-    fprintf(out, "%-3s%-*s ", mark, widths->method, method);
+    fprintf(out, "%-*s%-*s ", widths->mark, mark, widths->method, method);
     if (widths->variant)
         fprintf(out, "%-*s ", widths->variant, variant);
     fprintf(out, "%*s  ", widths->coefficient, coefficient);
@@ -99,12 +122,6 @@ static void print_header(const widths_t *widths, FILE *out)
     fprintf(out, "V max*\n");
 }
 
-static int incomplete(const pal_summary_cell_t *cell)
-{
-    return cell->trials[PAL_ROW_PENDING] || cell->trials[PAL_ROW_FAILED] ||
-           cell->trials[PAL_ROW_DIVERGED];
-}
-
 static void print_cell(const widths_t *widths, const pal_summary_cell_t *cell,
                        FILE *out)
 {
@@ -112,13 +129,11 @@ static void print_cell(const widths_t *widths, const pal_summary_cell_t *cell,
                                        &cell->v_after};
     const pal_estimate_t *recoveries[] = {&cell->corrected, &cell->paper};
     int reference = cell->role != PAL_UNLEARNS;
-    char text[TEXT_MAX], mark[4];
+    char text[TEXT_MAX], mark[MARK_MAX];
 
-    snprintf(mark, sizeof mark, "%s%s%s", cell->damaged ? "!" : "",
-             incomplete(cell) ? "~" : "", cell->ended_early ? "<" : "");
     coefficient_text(cell, text);
-    print_leading(widths, mark, title_of(cell), reference ? "" : cell->variant, text,
-                  out);
+    print_leading(widths, mark_text(cell, mark), title_of(cell),
+                  reference ? "" : cell->variant, text, out);
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
         fprintf(out, "%-*s ", ESTIMATE_WIDTH, estimate_text(columns[i], text));
     for (size_t i = 0; i < sizeof recoveries / sizeof *recoveries; i++)
@@ -170,8 +185,9 @@ static void print_least(const pal_summary_t *summary, int32_t first, FILE *out)
         fprintf(out, "no model with retain >= %g (%" PRId32 " damaged)\n",
                 PAL_SMALLEST_RETAIN, damaged);
     else {
-        fprintf(out, "least recovery with retain >= %g: %s", PAL_SMALLEST_RETAIN,
-                recovery_text(&least->corrected, text));
+        fprintf(out, "least recovery with retain >= %g: %s%s", PAL_SMALLEST_RETAIN,
+                recovery_text(&least->corrected, text),
+                still_gaining(least) ? " ^" : "");
         coefficient_text(least, coefficient);
         fprintf(out, " (coefficient %s%s%s, V %.2f, after the attack %.2f)\n",
                 coefficient, *least->variant ? ", " : "", least->variant,
@@ -277,22 +293,34 @@ static void print_title(const pal_summary_t *summary, FILE *out)
     fprintf(out, "\n");
 }
 
-static void print_aid(const pal_summary_t *summary, FILE *out)
+/* What a legend has to explain: whether it occurs, and of `untuned` in how many. */
+typedef struct {
+    int unlearns, damaged, partial, ended, unread, open, gaining, untuned;
+} seen_t;
+
+static seen_t look(const pal_summary_t *summary)
 {
-    int damaged = 0, partial = 0, ended = 0, unread = 0, open = 0, unlearns = 0;
+    seen_t seen = {0};
 
     for (int32_t i = 0; i < summary->count; i++) {
         const pal_summary_cell_t *cell = &summary->cells[i];
 
-        damaged |= cell->damaged;
-        partial |= incomplete(cell);
-        ended |= cell->ended_early > 0;
+        seen.damaged |= cell->damaged;
+        seen.partial |= incomplete(cell);
+        seen.ended |= cell->ended_early > 0;
+        seen.gaining |= still_gaining(cell);
+        seen.untuned += cell->tuning.smallest_rate == cell->tuning.largest_rate;
         if (cell->role != PAL_UNLEARNS)
             continue;
-        unlearns = 1;
-        unread |= isnan(cell->corrected.value);
-        open |= lacks_interval(&cell->corrected) || lacks_interval(&cell->paper);
+        seen.unlearns = 1;
+        seen.unread |= isnan(cell->corrected.value);
+        seen.open |= lacks_interval(&cell->corrected) || lacks_interval(&cell->paper);
     }
+    return seen;
+}
+
+static void print_aid(const pal_summary_t *summary, FILE *out)
+{
     fprintf(
         out,
         "\nfloor: never taught the facts; ceiling: taught and not unlearned; both "
@@ -309,30 +337,40 @@ static void print_aid(const pal_summary_t *summary, FILE *out)
             ? "  Of 2 or 3 seeds that differ much (V by 0.12) it is too narrow for "
               "V: it covers 79 to 87 % of cases.\n"
             : "");
-    if (unlearns)
+}
+
+static void print_marks(const seen_t *seen, int32_t cells, FILE *out)
+{
+    if (seen->unlearns)
         fprintf(out,
                 "Least recovery: of the settings above, chosen after the fact; its "
                 "interval does not count that choice.\n");
-    if (unread)
+    if (seen->untuned)
+        fprintf(out, "%s one learning rate, not tuned: another may bring back more.\n",
+                seen->untuned == cells ? "The attack has" : "Some attacks have");
+    if (seen->unread)
         fprintf(out,
                 "- not measured, or ceiling - floor < %g: too small a gap to read.\n",
                 PAL_SMALLEST_GAP);
-    if (open)
+    if (seen->open)
         fprintf(out,
-                "? no interval: ceiling - floor < %g in 2.5 %% of resamples or "
-                "more.\n",
+                "? no interval: ceiling - floor < %g in 2.5 %% of resamples or more.\n",
                 PAL_SMALLEST_GAP);
-    if (damaged)
+    if (seen->damaged)
         fprintf(out,
                 "! retain < %g in some seed: a damaged model; that it fails does not "
                 "show that it forgot.\n",
                 PAL_SMALLEST_RETAIN);
-    if (partial)
+    if (seen->partial)
         fprintf(out, "~ not all trials are done; the numbers are of those that are.\n");
-    if (ended)
+    if (seen->ended)
         fprintf(out,
                 "< the retain budget ended unlearning before its last step, in some "
                 "seeds or all;\n  the steps under the table are means over seeds.\n");
+    if (seen->gaining)
+        fprintf(out,
+                "^ the attack was still gaining at the end of its rates or steps: a "
+                "longer list may bring back more.\n");
 }
 
 /* A line for each method: what all its rows have, and no default. */
@@ -354,6 +392,7 @@ static void print_constants(const pal_summary_t *summary, FILE *out)
 static void print_tables(const pal_summary_t *summary, FILE *out)
 {
     widths_t widths = measure(summary);
+    seen_t seen = look(summary);
     int32_t others = 0;
 
     for (int32_t i = 0; i < summary->count; i++)
@@ -363,6 +402,7 @@ static void print_tables(const pal_summary_t *summary, FILE *out)
             print_section(summary, &widths, i, out);
     print_constants(summary, out);
     print_aid(summary, out);
+    print_marks(&seen, summary->count, out);
 }
 
 int pal_summary_print(const pal_summary_t *summary, FILE *out, pal_error_t *err)

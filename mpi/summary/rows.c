@@ -49,11 +49,13 @@ static int read_trial_numbers(const pal_store_t *store, pal_arena_t *arena,
         {"unlearn_steps", &rows->unlearn_steps},
         {"role", &rows->role},
         {"attack_lr", &rows->attack_lr},
+        {"attack_steps", &rows->attack_steps},
         {"holdout", &rows->holdout},
         {"retain_before", &rows->retain_before},
         {"dev_after", &rows->dev_after},
         {"v_after_max", &rows->v_after_max},
         {"retain_after", &rows->retain_after},
+        {"chosen_step", &rows->chosen_step},
     };
     int rc = PAL_OK;
 
@@ -294,12 +296,16 @@ static void choose(const pal_rows_t *rows, const place_t *places, int32_t count,
 {
     const place_t *last = NULL;
 
+    group->smallest_rate = INFINITY;
+    group->largest_rate = -INFINITY;
     for (int32_t i = 0; i < count; i++) {
         int32_t row = places[i].row;
         pal_chosen_t *chosen;
 
         group->first = i == 0 || row < group->first ? row : group->first;
         group->trials[(int)rows->state[row]]++;
+        group->smallest_rate = fmin(group->smallest_rate, rows->attack_lr[row]);
+        group->largest_rate = fmax(group->largest_rate, rows->attack_lr[row]);
         if (rows->state[row] != PAL_ROW_DONE)
             continue;
         if (!last || compare_spots(last, &places[i]) != 0)

@@ -8,8 +8,8 @@
 typedef struct {
     int32_t count, worlds, bases, models;
     double *state, *world, *base, *unlearned, *seed, *taught, *coefficient, *unlearn_lr,
-        *unlearn_steps, *role, *attack_lr, *holdout, *retain_before, *dev_after,
-        *v_after_max, *retain_after;
+        *unlearn_steps, *role, *attack_lr, *attack_steps, *holdout, *retain_before,
+        *dev_after, *v_after_max, *retain_after, *chosen_step;
     const char *const *model, *const *method, *const *setting, *const *attack_setting;
     const char *const *base_setting; /* of /base */
     double *steps_done;              /* of /unlearned */
@@ -36,7 +36,8 @@ typedef struct {
     const char *attack;   /* attack_setting without lr and holdout */
     pal_chosen_t *chosen; /* by seed and holdout, ascending */
     int32_t chosen_count;
-    int32_t trials[4]; /* by pal_state_t */
+    int32_t trials[4];                  /* by pal_state_t */
+    double smallest_rate, largest_rate; /* of the attack in them, done or not */
 } pal_group_t;
 
 /* Read the columns. PAL_EINVAL: they contradict each other, or a row has a wrong

@@ -137,6 +137,48 @@ static void count_steps(const pal_rows_t *rows, const pal_group_t *group,
     cell->mean_steps = n ? sum / n : NAN;
 }
 
+/* The attack's rate that most repetitions chose, the smaller of equals. */
+static double usual_rate(const pal_rows_t *rows, const pal_group_t *group)
+{
+    double usual = NAN;
+    int32_t most = 0;
+
+    for (int32_t c = 0; c < group->chosen_count; c++) {
+        double rate = rows->attack_lr[group->chosen[c].row];
+        int32_t n = 0;
+
+        for (int32_t d = 0; d < group->chosen_count; d++)
+            n += rows->attack_lr[group->chosen[d].row] == rate;
+        if (n > most || (n == most && rate < usual)) {
+            usual = rate;
+            most = n;
+        }
+    }
+    return usual;
+}
+
+static pal_tuning_t tuning_of(const pal_rows_t *rows, const pal_group_t *group)
+{
+    pal_tuning_t tuning = {.repetitions = group->chosen_count,
+                           .smallest_rate = group->smallest_rate,
+                           .largest_rate = group->largest_rate,
+                           .rate = usual_rate(rows, group)};
+    int several = tuning.smallest_rate < tuning.largest_rate;
+
+    for (int32_t c = 0; c < group->chosen_count; c++) {
+        int32_t row = group->chosen[c].row;
+        int smallest = several && rows->attack_lr[row] == tuning.smallest_rate;
+        int largest = several && rows->attack_lr[row] == tuning.largest_rate;
+        int last = rows->chosen_step[row] == rows->attack_steps[row];
+
+        tuning.rate_at_end += smallest || largest;
+        tuning.rate_at_largest += largest;
+        tuning.point_at_end += last;
+        tuning.gaining += (largest || last) && rows->dev_after[row] < 1;
+    }
+    return tuning;
+}
+
 static pal_estimate_t without_number(const char *reason)
 {
     return (pal_estimate_t){NAN, NAN, NAN, 0, 0, reason};
@@ -183,6 +225,7 @@ static void describe(const pal_rows_t *rows, const pal_group_t *group,
     cell->setting = rows->setting[row];
     cell->attack = group->attack;
     cell->damaged = any_seed_damaged(rows, group);
+    cell->tuning = tuning_of(rows, group);
     count_steps(rows, group, cell);
     memcpy(cell->trials, group->trials, sizeof cell->trials);
 }

@@ -19,6 +19,20 @@ enum { PAL_STATES = 4 };
  * its cell, for it lowers V after the attack as well. */
 #define PAL_SMALLEST_RETAIN 0.9
 
+/* What the attacker chose in the repetitions of a cell, its (seed, held-out fold)s. An
+ * attack that was still gaining at the end of its rates or steps may get further with a
+ * longer list. */
+typedef struct {
+    int32_t repetitions;
+    double smallest_rate, largest_rate; /* equal: there is nothing to choose */
+    double rate;             /* chosen most often, the smaller of equals; NaN: none */
+    int32_t rate_at_end;     /* repetitions with the smallest or largest of several */
+    int32_t rate_at_largest; /* those of them with the largest */
+    int32_t point_at_end;    /* repetitions that stopped at the last point */
+    int32_t gaining; /* with the largest rate of several, or at the last point, and the
+                        dev fold not all right: then no longer list is chosen from */
+} pal_tuning_t;
+
 typedef struct {
     int32_t world; /* row of /worlds */
     const char *model, *method;
@@ -35,7 +49,8 @@ typedef struct {
     int32_t floor, ceiling;     /* cells; -1: none */
     int32_t damaged; /* 1: a seed's retain before the attack < PAL_SMALLEST_RETAIN */
     int32_t ended_early; /* runs of unlearning that the budget ended */
-    double mean_steps;   /* of the runs that are done; NaN: none */
+    pal_tuning_t tuning;
+    double mean_steps; /* of the runs that are done; NaN: none */
     pal_estimate_t v_before, v_after, retain_before,
         retain_after; /* retain: over seeds */
     pal_estimate_t

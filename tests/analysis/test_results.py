@@ -107,6 +107,28 @@ class Finished(Case):
         self.assertEqual(ended, {("gd", 1.0): 2, ("gd", 3.0): 3})
         self.assertFalse(any(c.ended_early() for c in self.load().cells))
 
+    def test_choices_at_an_end_are_counted(self):
+        results = self.load()
+        names = ("attack_lr", "rate_at_end", "rate_at_largest", "point_at_end", "gaining")
+        for method, coefficient, expected in (
+                ("gd", 0.3, (3e-4, 6, 0, 6, 6)),    # best at its last step
+                ("gd", 0.1, (3e-4, 6, 0, 6, 0)),    # there all of dev is right
+                ("ria", 3.0, (1e-3, 6, 4, 0, 4)),   # with the larger rate in two seeds
+                ("rmu", 1.0, (3e-4, 6, 0, 0, 0))):
+            tuning = self.cell(results, method, coefficient).tuning()
+            self.assertEqual(tuple(tuning[name] for name in names), expected, method)
+            self.assertEqual(tuning["repetitions"], 6)
+
+    def test_a_rate_amid_others_is_at_no_end(self):
+        tuning = self.cell(self.load(rates=(1e-4, 3e-4, 1e-3)), "gd", 0.3).tuning()
+        self.assertEqual((tuning["attack_lr_smallest"], tuning["attack_lr"],
+                          tuning["attack_lr_largest"]), (1e-4, 3e-4, 1e-3))
+        self.assertEqual((tuning["rate_at_end"], tuning["rate_at_largest"]), (0, 0))
+
+    def test_a_rate_without_others_is_at_no_end(self):
+        tuning = self.cell(self.load(rates=(1e-3,)), "ria", 3.0).tuning()
+        self.assertEqual((tuning["rate_at_end"], tuning["gaining"]), (0, 0))
+
     def test_one_seed_has_no_interval_over_seeds(self):
         cell = self.cell(self.load(seeds=(4,)), "gd", 0.3)
         self.assertTrue(np.isnan(cell.retain().low))

@@ -130,6 +130,8 @@ class Scripts(unittest.TestCase):
         gd = next(row for row in rows if row["method"] == "gd" and
                   row["coefficient"] == "0.3")
         self.assertEqual((gd["done"], gd["seeds"], gd["facts"]), ("12", "3", "120"))
+        self.assertEqual((gd["attack_lr"], gd["repetitions"], gd["point_at_end"]),
+                         ("0.0003", "6", "6"))
         self.assertEqual((gd["attack"], gd["attack_setting"].split()[0]),
                          ("finetune", "attack=finetune"))
         self.assertTrue(float(gd["corrected_recovery_low"])

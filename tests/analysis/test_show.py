@@ -37,6 +37,8 @@ KINDS = {
     "adapters": dict(adapters=(0, 8), seeds=(0, 1),
                      models=(("none", None), ("filtered", None), ("gd", 0.3))),
     "attacks": dict(attacks=("finetune", "lora"), seeds=(0, 1)),
+    "one rate": dict(rates=(1e-3,), seeds=(0, 1)),
+    "three rates": dict(rates=(1e-4, 3e-4, 1e-3), seeds=(0, 1)),
     "budget": dict(steps_done=made.early),
 }
 
@@ -83,6 +85,8 @@ class Show(unittest.TestCase):
             self.assertEqual(one["trials"], cell.states)
             self.assertEqual(one["damaged"], bool(cell.damaged()))
             self.assertEqual(one["ended_early"], cell.ended_early())
+            for name, value in cell.tuning().items():
+                self.assertEqual(one[name], None if np.isnan(value) else value, name)
             if one["mean_steps"] is None:
                 self.assertTrue(np.isnan(cell.mean_steps()))
             else:
@@ -124,6 +128,8 @@ class Show(unittest.TestCase):
                     continue
                 for section in results.sections():
                     self.assertIn(section.label, lines)
+                self.assertEqual("The attack has one learning rate" in run.stdout,
+                                 name == "one rate")
                 for cell in results.cells:
                     value = cell.accuracy("bits").value
                     if not np.isnan(value):
@@ -154,7 +160,7 @@ class Show(unittest.TestCase):
             made.make(self.path, **KINDS[kind])
             lines = show(self.path).stdout.splitlines()
             for label in labels:
-                self.assertEqual(sum(line.startswith("   gd ") and label in line
+                self.assertEqual(sum(line.startswith("^  gd ") and label in line
                                      for line in lines), 1, lines)
 
     def test_the_program_goes_on_with_it(self):
