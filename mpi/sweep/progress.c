@@ -66,13 +66,32 @@ static double seconds_left(const pal_progress_t *progress, double left, double n
     return done > 0 ? (now - progress->start) * left / done : INFINITY;
 }
 
-static void print_counts(const pal_progress_t *progress)
+static void print_endings(const pal_progress_t *progress)
 {
-    fprintf(progress->out, "%d of %d trials", progress->done, progress->trials);
     if (progress->failed)
         fprintf(progress->out, ", %d failed", progress->failed);
     if (progress->diverged)
         fprintf(progress->out, ", %d diverged", progress->diverged);
+}
+
+static void print_counts(const pal_progress_t *progress)
+{
+    fprintf(progress->out, "%d of %d trials", progress->done, progress->trials);
+    print_endings(progress);
+}
+
+/* Trials from before took none of the time. */
+static void print_end(const pal_progress_t *progress, const char *took)
+{
+    if (progress->done_before == 0) {
+        print_counts(progress);
+        fprintf(progress->out, " in %s", took);
+        return;
+    }
+    fprintf(progress->out, "%d trials in %s, %d of %d done",
+            progress->done - progress->done_before, took, progress->done,
+            progress->trials);
+    print_endings(progress);
 }
 
 static void print_rate(const pal_progress_t *progress, double left, double now)
@@ -150,8 +169,8 @@ void pal_progress_end(pal_progress_t *progress, const char *path, double left,
     }
     pal_progress_time(now - progress->start, took, sizeof took);
     fprintf(progress->out, "%s: ", progress->name);
-    print_counts(progress);
-    fprintf(progress->out, " in %s: %s\n", took, path);
+    print_end(progress, took);
+    fprintf(progress->out, ": %s\n", path);
     fflush(progress->out);
     progress->drawn = 0;
 }

@@ -58,8 +58,8 @@ static void a_log_gets_a_line_a_minute(void **unused)
     (void)unused;
     assert_string_equal(text, "made: 25%, 11 of 20 trials, 3 a minute, ETA 3:00\n"
                               "rank 2 is back\n"
-                              "made: 18 of 20 trials, 2 failed, 1 diverged in 2:05: "
-                              "made.h5\n");
+                              "made: 10 trials in 2:05, 18 of 20 done, 2 failed, "
+                              "1 diverged: made.h5\n");
     free(text);
 }
 
@@ -71,6 +71,25 @@ static void a_terminal_gets_a_bar(void **unused)
     assert_non_null(strstr(text, "\r[#######.......................]  25% 11 of 20"));
     assert_non_null(strstr(text, "\r\033[Krank 2 is back\n"));
     assert_non_null(strstr(text, "] 100% 18 of 20 trials, 2 failed, 1 diverged, "));
+    free(text);
+}
+
+/* Without trials from before. */
+static void a_first_run_ends_in_one_number(void **unused)
+{
+    pal_progress_t progress;
+    char *text = NULL;
+    size_t n;
+
+    (void)unused;
+    pal_progress_start(&progress, 0, "made", 20, 0, 100, 1000);
+    progress.out = open_memstream(&text, &n);
+    progress.terminal = 0;
+    progress.done = 19;
+    progress.failed = 1;
+    pal_progress_end(&progress, "made.h5", 0, 1015);
+    fclose(progress.out);
+    assert_string_equal(text, "made: 19 of 20 trials, 1 failed in 0:15: made.h5\n");
     free(text);
 }
 
@@ -91,6 +110,7 @@ int main(void)
         cmocka_unit_test(times_are_readable),
         cmocka_unit_test(a_log_gets_a_line_a_minute),
         cmocka_unit_test(a_terminal_gets_a_bar),
+        cmocka_unit_test(a_first_run_ends_in_one_number),
         cmocka_unit_test(silence_is_silent),
     };
 
