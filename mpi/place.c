@@ -7,9 +7,7 @@
 
 void pal_place_library(char *text, int n)
 {
-    unsigned version = hwloc_get_api_version();
-
-    snprintf(text, (size_t)n, "hwloc %u.%u", version >> 16, version >> 8 & 255);
+    snprintf(text, (size_t)n, "hwloc %s", HWLOC_VERSION);
 }
 
 static int load(hwloc_topology_t *topology, pal_error_t *err)

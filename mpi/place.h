@@ -13,7 +13,7 @@ typedef struct {
     uint8_t unit[PAL_MOST_CORES]; /* 1 if in the set */
 } pal_cores_t;
 
-/* "hwloc 2.9", the interface's version, into text[n]. */
+/* "hwloc 2.9.0", what it was built with, into text[n]. */
 void pal_place_library(char *text, int n);
 
 /* Units this process may use: allowed by the machine (cgroup, cpuset) and in the mask

@@ -12,7 +12,7 @@ static const struct {
 } command_cases[] = {
     {"", 2, {"palimpsest: a command is missing", "--help"}},
     {"--help", 0, {"usage: palimpsest COMMAND", "Exit codes", "75", "status"}},
-    {"--version", 0, {"palimpsest 0.", "commit", "compiler", "blas"}},
+    {"--version", 0, {"palimpsest 0.", "commit", "blas", "hwloc     " PAL_HWLOC "\n"}},
     {"statsu x", 2, {"unknown command 'statsu'", "nearest is 'status'"}},
     {"--verbose", 2, {"unknown command '--verbose'"}},
     {"plan --help",
