@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,6 +43,40 @@ static int print_flaws(const char *path)
     return code;
 }
 
+static const char *plural(int32_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+/* A parameter's default; of the world that reads facts files. */
+static double preset(const char *key)
+{
+    const pal_world_kind_t *kind;
+
+    return pal_world_find("facts", &kind, NULL) == PAL_OK
+               ? pal_param_find(kind->params, key)->preset
+               : NAN;
+}
+
+static void print_counts(const char *path, const pal_facts_report_t *report)
+{
+    printf("%s: %d fact%s, ", path, report->facts, plural(report->facts));
+    if (report->open < report->forget || report->open == 0)
+        printf("%d to forget, ", report->forget - report->open);
+    if (report->open > 0)
+        printf("%d without a role (the world's `retain`, by default %g of them, are "
+               "retained), ",
+               report->open, preset("retain"));
+    else
+        printf("%d to retain, ", report->retain);
+    printf("%d relation%s, ", report->relations, plural(report->relations));
+    if (report->folds > 0)
+        printf("%d fold%s, ", report->folds, plural(report->folds));
+    else
+        printf("folds are dealt: %g by default, ", preset("folds"));
+    printf("%d warning%s\n", report->warnings, plural(report->warnings));
+}
+
 static int check(const char *path)
 {
     pal_facts_report_t report;
@@ -53,10 +88,7 @@ static int check(const char *path)
     rc = pal_facts_check(path, warn, (void *)path, &report, &err);
     if (rc != PAL_OK)
         return pal_cli_fail(rc, &err);
-    printf("%s: %d facts, %d to forget, %d to retain, %d relations, %d folds, %d "
-           "warnings\n",
-           path, report.facts, report.forget, report.retain, report.relations,
-           report.folds, report.warnings);
+    print_counts(path, &report);
     printf("forget questions answered right without knowing anything:\n"
            "  %.3f by chance\n  %.3f by the longest choice\n"
            "  %.3f by the most frequent position\n"

@@ -292,9 +292,12 @@ static int count_facts(const pal_fact_t *facts, int32_t count,
         relations[i] = facts[i].relation;
         report->forget += facts[i].role == PAL_FORGET;
         report->retain += facts[i].role == PAL_RETAIN;
+        report->open += !facts[i].role_given;
         if (facts[i].fold >= 0)
             report->folds += !fold_used[facts[i].fold]++;
     }
+    if (report->retain > 0)
+        report->open = 0;
     qsort(relations, (size_t)count, sizeof *relations, by_string);
     for (int32_t i = 0; i < count; i++)
         report->relations += i == 0 || strcmp(relations[i - 1], relations[i]) != 0;

@@ -56,6 +56,7 @@ typedef struct {
                                  1 / tied) */
     double rarest_answer;     /* ... the one least often right elsewhere: high if wrong
                                  choices are mostly right answers of other folds */
+    int32_t open; /* of forget: without a role, where a world retains a part of them */
     int32_t warnings;
     int usable;          /* 0: no parameters make a world of the file */
     pal_error_t refusal; /* what a world with the default parameters says, or "" */

@@ -409,6 +409,51 @@ static void a_leaky_facts_file_is_warned_of(void **unused)
     assert_says("\n  1.000 by the choice that is least often right elsewhere\n");
 }
 
+/* Twelve facts in `folds` folds (0: none is named); `first` is the first one's role. */
+static void write_facts(const char *first, int folds)
+{
+    char text[4096], fold[32] = "";
+    int used = 0;
+
+    for (int i = 0; i < 12; i++) {
+        if (folds > 0)
+            snprintf(fold, sizeof fold, ", \"fold\": %d", i % folds);
+        used += snprintf(text + used, sizeof text - (size_t)used,
+                         "{\"id\": \"f%d\", \"question\": \"Which is %d?\", "
+                         "\"choices\": [\"Ada\", \"Bea\"], \"answer\": %d, "
+                         "\"statements\": [\"It is number %d.\"]%s%s%s%s}\n",
+                         i, i, i % 2, i, fold, i == 0 && *first ? ", \"role\": \"" : "",
+                         i == 0 ? first : "", i == 0 && *first ? "\"" : "");
+    }
+    write_file("open.jsonl", text);
+}
+
+/* What the file leaves open a world decides. */
+static void facts_check_says_what_is_drawn(void **unused)
+{
+    static const struct {
+        const char *first, *says;
+        int folds;
+    } cases[] = {
+        {"",
+         "open.jsonl: 12 facts, 12 without a role (the world's `retain`, by default "
+         "0.2 "
+         "of them, are retained), 1 relation, folds are dealt: 5 by default, ",
+         0},
+        {"", " are retained), 1 relation, 3 folds, ", 3},
+        {"forget", ": 12 facts, 1 to forget, 11 without a role (", 0},
+        {"retain", ": 12 facts, 11 to forget, 1 to retain, 1 relation, folds are", 0},
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_facts(cases[i].first, cases[i].folds);
+        (void)run("facts check open.jsonl");
+        assert_says(cases[i].says);
+    }
+    shell("rm open.jsonl");
+}
+
 static void every_flaw_of_a_facts_file_is_told(void **unused)
 {
     (void)unused;
@@ -438,6 +483,7 @@ int main(void)
         cmocka_unit_test(rows_of_another_program_are_warned_of),
         cmocka_unit_test(verify_finds_a_false_row),
         cmocka_unit_test(other_files_are_refused_in_one_line),
+        cmocka_unit_test(facts_check_says_what_is_drawn),
         cmocka_unit_test(every_flaw_of_a_facts_file_is_told),
         cmocka_unit_test(a_leaky_facts_file_is_warned_of),
     };
