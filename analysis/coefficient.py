@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+import choice
 import figure
 import output
 import results as res
@@ -67,7 +68,8 @@ def panel(axes, section, cells):
     if len(all_variants) > 1:
         axes.legend([Line2D([], [], color="black", linestyle=STYLES[i % len(STYLES)])
                      for i in range(len(all_variants))],
-                    [name for name, _ in all_variants], fontsize=7, loc="lower left")
+                    ["\n".join(figure.wrap(name, figure.ACROSS)) for name, _ in all_variants],
+                    fontsize=7, loc="lower left")
 
 
 def legend():
@@ -101,11 +103,15 @@ def place(sections):
             for label, panels in rows]
 
 
-def draw(results):
-    sections = [s for s in results.sections() if s.cells]
-    if not sections:
+def draw(results, only=()):
+    sections = results.sections()
+    cells = [cell for section in sections for cell in section.cells]
+    if not cells:
         raise res.ResultsError(f"{results.path}: holds no unlearned model, only controls")
-    rows = place(sections)
+    chosen = choice.narrow(cells, only)
+    sections = [s._replace(cells=[c for c in s.cells if c in chosen]) for s in sections]
+    rows = place([section for section in sections if section.cells])
+    choice.require_few(sum(bool(title) for _, panels in rows for title, *_ in panels), chosen)
     drawn, grid = figure.page(
         [figure.Row(heading, [title for title, *_ in panels]) for heading, panels in rows],
         f"{results.title()}\n{figure.intervals(results)}", legend())
@@ -120,11 +126,12 @@ def draw(results):
 
 def main():
     parser = res.arguments(__doc__.splitlines()[0], "OUT.png")
+    choice.argument(parser)
     options = parser.parse_args()
     results = res.Results(options.file)
     results.require_done()
     output.check(options.output, options.file, output.PICTURES)
-    figure.save(draw(results), options.output)
+    figure.save(draw(results, options.only), options.output)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ import unittest
 
 import h5py
 import matplotlib.pyplot as plt
+import numpy as np
 
 import made
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "analysis")
 sys.path.insert(0, FOLDER)
+import choice
 import coefficient
 import figure
 import output
@@ -92,6 +94,44 @@ class Scripts(unittest.TestCase):
             words = self.assert_clear(coefficient.draw(found))
             for section in found.sections():
                 self.assertEqual(sum(section.label in word for word in words), 1, words)
+
+    def test_only(self):
+        made.make(self.path, sizes=("nano", "micro"), seeds=(0,), attacks=("finetune", "lora"))
+        cells = [c for c in results.Results(self.path).cells if c.role == results.UNLEARNS]
+        for only, accept in (
+                (["model.size=nano"], lambda c: c.model == "nano"),
+                (["size=nano", "attack=lora"],
+                 lambda c: (c.model, c.attack) == ("nano", "lora")),
+                (["method=gd", "coefficient=1", "method=ria", "attack.kind=finetune",
+                  "unlearn.coefficient=3"],
+                 lambda c: c.method in ("gd", "ria") and c.coefficient in (1, 3)
+                 and c.attack == "finetune")):
+            found = choice.narrow(cells, only)
+            self.assertEqual(found, [cell for cell in cells if accept(cell)])
+            self.assertIn(len(found), (3, 6, 7, 14))
+        made.make(self.at("steps.h5"), seeds=(0,), unlearn_steps=(100, 200))
+        two = [cell for cell in results.Results(self.at("steps.h5")).cells
+               if cell.role == results.UNLEARNS]
+        self.assertEqual(choice.narrow(two, ["steps=200"]),  # of those, what varies
+                         [cell for cell in two if cell.unlearn_steps == 200])
+        for only, says in (("size", "expected KEY=VALUE"), ("sizes=nano", "these vary: model."),
+                           ("size=tiny", "there are model.size=nano model.size=micro"),
+                           ("steps=1", "pretrain.steps or unlearn.steps or attack.steps")):
+            self.assert_refused("coefficient", says, self.path, "-o", self.at("a.png"),
+                                "--only", only)
+        found = results.Results(self.path)
+        for only, panels in (["attack=lora"], 6), (["method=rmu", "size=micro"], 2), ([], 12):
+            drawn = coefficient.draw(found, only)
+            self.assertEqual(len(drawn.axes), panels)
+            plt.close(drawn)
+
+    def test_too_many_panels(self):
+        made.make(self.path, seeds=(0,), attacks=("finetune", "lora"), facts=100,
+                  taught=np.round(np.linspace(0.5, 1, 17), 3).tolist())
+        self.assert_refused("coefficient", "102 panels, more than 100: choose some with --only "
+                            "KEY=VALUE, as --only pretrain.taught=0.5; these vary: "
+                            "pretrain.taught (17 values), unlearn.method (3 values), "
+                            "attack.kind (2 values)", self.path, "-o", self.at("a.png"))
 
     def test_pages(self):
         """Of one row or many, with short words or long ones."""
