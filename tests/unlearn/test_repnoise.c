@@ -13,6 +13,7 @@
 #include "../world/made_world.h"
 #include "kernel/mmd.h"
 #include "model/lens.h"
+#include "model/loss.h"
 #include "unlearn/method.h"
 #include "world/pair.h"
 
@@ -28,10 +29,14 @@ typedef struct {
     float *weights;
 } scene_t;
 
+/* From their beginning. */
 static void make_streams(scene_t *s)
 {
     pal_pool_t twins = {0}, pool = {0}, retain = {0};
 
+    pal_stream_destroy(s->run.forget);
+    pal_stream_destroy(s->run.twin);
+    pal_stream_destroy(s->run.retain);
     for (int32_t i = 0; i < s->world.count; i++)
         assert_int_equal(
             s->world.facts[i].role == PAL_RETAIN
@@ -109,23 +114,31 @@ static void set(scene_t *s, const char *key, const char *text)
         PAL_OK);
 }
 
+/* The loss of the next batches at these weights. */
+static double loss_of(scene_t *s, int64_t step)
+{
+    float *grad = calloc((size_t)s->layout->count, sizeof *grad);
+    double loss;
+
+    assert_non_null(grad);
+    assert_int_equal(
+        s->method->step(s->state, &s->run, step, s->weights, NULL, grad, &loss, NULL),
+        PAL_OK);
+    free(grad);
+    return loss;
+}
+
 /* All weights 0: every layer guesses, and its cross-entropy is ln V. */
 static void value_of_a_model_that_guesses(void **state)
 {
     scene_t *s = *state;
     const double guess = log(s->layout->shape.vocab);
-    float *grad = calloc((size_t)s->layout->count, sizeof *grad);
-    double loss;
 
-    assert_non_null(grad);
     set(s, "noise", "0");
     set(s, "ascent", "4");
     set(s, "twin", "3");
-    assert_int_equal(
-        s->method->step(s->state, &s->run, 0, s->weights, NULL, grad, &loss, NULL),
-        PAL_OK);
-    assert_true(fabs(loss - (-0.5 * 4 * log(1 + guess) + 3 * guess + guess)) < 1e-4);
-    free(grad);
+    assert_true(fabs(loss_of(s, 0) - (-0.5 * 4 * log(1 + guess) + 3 * guess + guess)) <
+                1e-4);
 }
 
 /* Steps of fixed length down the gradient. */
@@ -222,12 +235,56 @@ static void ascent_makes_every_layer_wrong(void **state)
     assert_true(mean > 1.5 * mean_before && last > 1.5 * last_before);
 }
 
+static double next_nll(scene_t *s, pal_stream_t *stream)
+{
+    assert_int_equal(pal_forward(s->run.pass, s->weights, pal_stream_next(stream),
+                                 PAL_ALL_LAYERS, NULL),
+                     PAL_OK);
+    return pal_loss_nll(s->run.pass, 0);
+}
+
+/* Ascent is on what is true, at every layer, descent on its twins, once more on the
+ * retain text. */
+static void each_term_has_its_text(void **state)
+{
+    scene_t *s = *state;
+    double mean, last, right;
+
+    pal_layout_init(s->layout, s->run.key, s->weights);
+    for (int64_t i = 0; i < s->layout->count; i++)
+        s->weights[i] *= 10; /* so that texts and layers differ */
+    set(s, "noise", "0");
+    set(s, "ascent", "4");
+    set(s, "twin", "3");
+    lens(s, &mean, &last);
+    assert_true(fabs(last - mean) > 0.1);
+    right = -0.5 * 4 * log(1 + mean) + 3 * next_nll(s, s->run.twin);
+    right += next_nll(s, s->run.retain);
+    make_streams(s);
+    assert_true(fabs(loss_of(s, 0) - right) < 1e-5 * fabs(right));
+}
+
+static void noise_is_fresh_in_every_step(void **state)
+{
+    scene_t *s = *state;
+    double loss[3];
+
+    pal_layout_init(s->layout, s->run.key, s->weights);
+    for (int64_t step = 0; step < 3; step++) {
+        make_streams(s);
+        loss[step] = loss_of(s, step);
+    }
+    assert_true(loss[0] != loss[1] && loss[1] != loss[2] && loss[0] != loss[2]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(value_of_a_model_that_guesses, make, drop),
         cmocka_unit_test_setup_teardown(noise_comes_near_noise, make, drop),
         cmocka_unit_test_setup_teardown(ascent_makes_every_layer_wrong, make, drop),
+        cmocka_unit_test_setup_teardown(each_term_has_its_text, make, drop),
+        cmocka_unit_test_setup_teardown(noise_is_fresh_in_every_step, make, drop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
