@@ -32,7 +32,8 @@ Section = namedtuple("Section", "label floor ceiling cells")  # cells: those tha
 
 COLUMNS = ("state world model seed taught method coefficient unlearn_lr unlearn_steps role"
            " attack attack_lr holdout setting attack_setting base unlearned v_before retain_before"
-           " v_after dev_after v_after_max retain_after bits bits_before attack_steps chosen_step").split()
+           " v_after dev_after v_after_max retain_after bits bits_before attack_steps"
+           " chosen_step").split()
 MODEL_RESULTS = "loss v_accuracy retain_accuracy bits error".split()
 #: what `crc` covers beside state and key, in its order
 COVERED = {

@@ -148,8 +148,8 @@ def draw_trial(row, base, unlearned, folds):
     width = len(row["bits"])
     row.update(v_before=v_before, dev_before=dev_before, retain_before=retain,
                v_after=v_after, dev_after=dev_after, v_after_max=v_after_max,
-               retain_after=retain - 0.02, chosen_step=step[chosen], max_step=step[1], points=4,
-               curve_step=step, curve_loss=np.array([np.nan, 2, 1.5, 1]),
+               retain_after=retain - 0.02, chosen_step=step[chosen], max_step=step[1],
+               points=4, curve_step=step, curve_loss=np.array([np.nan, 2, 1.5, 1]),
                curve_v=np.array([v_before, v_after_max, v_after, v_after]),
                curve_dev=np.where(np.arange(4) < chosen, dev_before, dev_after),
                bits=pack(bits, width), bits_before=pack(before[v], width))
@@ -171,7 +171,8 @@ def blank(row):
 
 def make(path, sweep="made", seeds=(0, 1, 2), facts=300, sizes=("nano",), taught=(1.0,),
          models=tuple(MODELS), unlearn_steps=(100,), adapters=(0,), attacks=("finetune",),
-         rates=RATES, holdouts=(0, 1), state=lambda i, row: 1, steps_done=lambda row: row["unlearn_steps"]):
+         rates=RATES, holdouts=(0, 1), state=lambda i, row: 1,
+         steps_done=lambda row: row["unlearn_steps"]):
     """Make a file; state(i, row) says what becomes of the i-th trial, steps_done(row) how
     far an unlearning run got. Returns its trials."""
     with open(f"{path}.yaml", "w", encoding="utf-8") as file:

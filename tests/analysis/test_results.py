@@ -156,8 +156,9 @@ class Finished(Case):
         self.assertTrue(np.isnan(none.low) and np.isnan(none.high))
 
     def test_students_points_are_those_of_tables(self):
-        for freedom, point in ((1, 12.7062047), (2, 4.3026527), (3, 3.1824463), (10, 2.2281389),
-                               (30, 2.0422725), (31, 2.0395134), (120, 1.9799304)):
+        for freedom, point in ((1, 12.7062047), (2, 4.3026527), (3, 3.1824463),
+                               (10, 2.2281389), (30, 2.0422725), (31, 2.0395134),
+                               (120, 1.9799304)):
             self.assertAlmostEqual(res.student_point(freedom), point, places=7)
 
     def test_intervals_repeat(self):

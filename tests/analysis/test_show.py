@@ -1,7 +1,8 @@
 """`palimpsest show FILE --json` and results.py say the same of the same file.
 
 Values and Student's intervals agree to rounding; the others within the noise of 2,000
-resamples, as the two draw different random numbers. What README.md shows with pandas says the same too. Usage: test_show.py PALIMPSEST SWEEP_SIM
+resamples, as the two draw different random numbers. What README.md shows with pandas
+says the same too. Usage: test_show.py PALIMPSEST SWEEP_SIM
 """
 
 import contextlib

@@ -42,6 +42,7 @@ static int best_at_end(const pal_plan_t *plan, int32_t row)
         &plan->unlearned[plan->trials[row].unlearned];
 
     return unlearned->spec->method->role != PAL_UNLEARNS ||
+           unlearned->spec->common.coefficient == 10 ||
            (unlearned->spec->common.coefficient == 0.0948683 &&
             plan->bases[unlearned->base].spec.seed == 0);
 }
@@ -245,7 +246,7 @@ static void choices_at_an_end_are_counted(void **unused)
     } expected[] = {
         {"filtered", 0, 3e-4, 0, 4, 4},   {"none", 0, 3e-4, 0, 4, 0},
         {"gd", 0.0948683, 3e-4, 0, 2, 2}, {"gd", 1, 1e-3, 4, 0, 4},
-        {"gd", 10, 3e-4, 0, 0, 0},
+        {"gd", 10, 3e-4, 0, 4, 4},
     };
     pal_summary_t summary;
 
@@ -290,7 +291,7 @@ static void table_reads_well(void **unused)
         "   ceiling      -  1.00 1.00..1.00",
         "   gd      0.0949  0.67 ",
         "\n^  gd           1  0.33 ",
-        "!~ gd          10  0.00 0.00..0.00  0.93 0.00..1.00",
+        "!~^gd          10  0.00 0.00..0.00  0.93 0.00..1.00",
         "gd: least recovery with retain >= 0.9: 0.00",
         "! retain < 0.9 in some seed",
         "\n^ the attack was still gaining at the end of its rates or steps",
@@ -359,8 +360,8 @@ static void a_budget_that_ended_runs_is_marked(void **unused)
     assert_int_equal(find(&summary, "none", 0)->ended_early, 0);
     pal_summary_free(&summary);
     text = printed(pal_summary_print);
-    assert_non_null(strstr(text, "\n!~<gd          10  0.00 "));
-    assert_non_null(strstr(text, "\n^  gd           1  0.33 "));
+    assert_non_null(strstr(text, "\n!~<^gd          10  0.00 "));
+    assert_non_null(strstr(text, "\n^   gd           1  0.33 "));
     assert_non_null(strstr(text, "\n< the retain budget ended unlearning"));
     assert_non_null(
         strstr(text, "\n  gd: its budget ended it after 248 of 250 steps at 10\n"));
