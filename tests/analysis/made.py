@@ -38,7 +38,7 @@ RESULTS = {"base": MODEL_RESULTS, "unlearned": ["steps_done", *MODEL_RESULTS], "
 ERRORS = {1: "", 0: "", 2: "made to fail", 3: "made to diverge"}
 
 
-def config(sweep, seeds, facts, sizes, taught, models, steps, adapters, attacks, rates,
+def config(sweep, seeds, facts, sizes, lr, taught, models, steps, adapters, attacks, rates,
            holdouts):
     methods = [f"  - {{method: {method}}}" if coefficient is None else
                f"  - {{method: {method}, coefficient: {coefficient}, steps: {steps}, "
@@ -47,7 +47,7 @@ def config(sweep, seeds, facts, sizes, taught, models, steps, adapters, attacks,
         f"sweep: {sweep}", "controls: false",
         f"world: {{kind: synthetic, facts: {facts}, retain: 20}}",
         f"model: {{size: [{', '.join(sizes)}]}}", f"seed: {list(seeds)}",
-        f"pretrain: {{taught: {list(taught)}}}", "unlearn:", *methods,
+        f"pretrain: {{lr: {list(lr)}, taught: {list(taught)}}}", "unlearn:", *methods,
         f"attack: {{kind: [{', '.join(attacks)}], lr: {list(rates)}, "
         f"holdout: {list(holdouts)}, evaluations: 3}}", ""])
 
@@ -169,15 +169,15 @@ def blank(row):
             row[name] = np.full_like(row[name], np.nan if floating else 0)
 
 
-def make(path, sweep="made", seeds=(0, 1, 2), facts=300, sizes=("nano",), taught=(1.0,),
-         models=tuple(MODELS), unlearn_steps=(100,), adapters=(0,), attacks=("finetune",),
-         rates=RATES, holdouts=(0, 1), state=lambda i, row: 1,
+def make(path, sweep="made", seeds=(0, 1, 2), facts=300, sizes=("nano",), lr=(0.003,),
+         taught=(1.0,), models=tuple(MODELS), unlearn_steps=(100,), adapters=(0,),
+         attacks=("finetune",), rates=RATES, holdouts=(0, 1), state=lambda i, row: 1,
          steps_done=lambda row: row["unlearn_steps"]):
     """Make a file; state(i, row) says what becomes of the i-th trial, steps_done(row) how
     far an unlearning run got. Returns its trials."""
     with open(f"{path}.yaml", "w", encoding="utf-8") as file:
-        file.write(config(sweep, seeds, facts, sizes, taught, models, list(unlearn_steps),
-                          list(adapters), attacks, rates, holdouts))
+        file.write(config(sweep, seeds, facts, sizes, lr, taught, models,
+                          list(unlearn_steps), list(adapters), attacks, rates, holdouts))
     if os.path.exists(path):
         os.remove(path)
     simulate(path, "quiet=1")

@@ -24,6 +24,7 @@ import results
 CALIBRATION = dict(taught=(0.0, 0.5, 1.0),
                    models=(("none", None), ("filtered", None), ("gd", 0.3)))
 FIGURES = {"coefficient": {}, "calibration": CALIBRATION}
+SCRIPTS = ("coefficient", "calibration", "scaling", "table")
 
 
 def script(name, *arguments):
@@ -187,7 +188,7 @@ class Scripts(unittest.TestCase):
         made.make(self.path)
         with h5py.File(self.path, "a") as file:
             del file["trials/dev_after"]
-        for name in ("coefficient", "calibration", "table"):
+        for name in SCRIPTS:
             out = ("-o", self.at("out"))
             self.assert_refused(name, "no such file", self.at("missing"), *out)
             self.assert_refused(name, "not a results file", self.at("text"), *out)
@@ -243,14 +244,14 @@ class Scripts(unittest.TestCase):
 
     def test_missing_packages(self):
         alone = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        for name in ("coefficient", "calibration", "table"):
+        for name in SCRIPTS:
             run = subprocess.run([sys.executable, "-S", os.path.join(FOLDER, f"{name}.py")],
                                  capture_output=True, text=True, env=alone)
             self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1), run.stderr)
             self.assertRegex(run.stderr, f"^{name}.py: .* has no (numpy|matplotlib); ")
 
     def test_help(self):
-        for name in ("coefficient", "calibration", "table"):
+        for name in SCRIPTS:
             run = script(name, "--help")
             self.assertEqual(run.returncode, 0)
             self.assertIn("--output", run.stdout)
