@@ -35,9 +35,10 @@ const pal_command_t pal_cmd_show = {
         "Per method and coefficient: accuracy on V and on the retain facts before the\n"
         "attack, on V after it, corrected recovery and the paper's, with 95 % "
         "intervals.\n"
-        "Marks: ! damaged, ~ not all trials done, < unlearning ended by its retain "
-        "budget,\n"
-        "^ attack still gaining at the end of its rates or steps, ? no interval.\n",
+        "Marks: ! damaged, ~ not all trials done, x some diverged, < unlearning ended\n"
+        "by its retain budget, ^ attack still gaining at the end of its rates or "
+        "steps,\n"
+        "? no interval.\n",
     .options = options,
     .run = run,
 };

@@ -57,8 +57,7 @@ static const char *recovery_text(const pal_estimate_t *recovery, char text[TEXT_
 
 static int incomplete(const pal_summary_cell_t *cell)
 {
-    return cell->trials[PAL_ROW_PENDING] || cell->trials[PAL_ROW_FAILED] ||
-           cell->trials[PAL_ROW_DIVERGED];
+    return cell->trials[PAL_ROW_PENDING] || cell->trials[PAL_ROW_FAILED];
 }
 
 /* In most repetitions. What an attack gains on a floor is chance. */
@@ -68,12 +67,12 @@ static int still_gaining(const pal_summary_cell_t *cell)
            2 * cell->tuning.gaining > cell->tuning.repetitions;
 }
 
-/* "!~<^" */
+/* "!~x<^" */
 static const char *mark_text(const pal_summary_cell_t *cell, char text[MARK_MAX])
 {
-    snprintf(text, MARK_MAX, "%s%s%s%s", cell->damaged ? "!" : "",
-             incomplete(cell) ? "~" : "", cell->ended_early ? "<" : "",
-             still_gaining(cell) ? "^" : "");
+    snprintf(text, MARK_MAX, "%s%s%s%s%s", cell->damaged ? "!" : "",
+             incomplete(cell) ? "~" : "", cell->trials[PAL_ROW_DIVERGED] ? "x" : "",
+             cell->ended_early ? "<" : "", still_gaining(cell) ? "^" : "");
     return text;
 }
 
@@ -295,7 +294,7 @@ static void print_title(const pal_summary_t *summary, FILE *out)
 
 /* What a legend has to explain: whether it occurs, and of `untuned` in how many. */
 typedef struct {
-    int unlearns, damaged, partial, ended, unread, open, gaining, untuned;
+    int unlearns, damaged, partial, diverged, ended, unread, open, gaining, untuned;
 } seen_t;
 
 static seen_t look(const pal_summary_t *summary)
@@ -307,6 +306,7 @@ static seen_t look(const pal_summary_t *summary)
 
         seen.damaged |= cell->damaged;
         seen.partial |= incomplete(cell);
+        seen.diverged |= cell->trials[PAL_ROW_DIVERGED] > 0;
         seen.ended |= cell->ended_early > 0;
         seen.gaining |= still_gaining(cell);
         seen.untuned += cell->tuning.smallest_rate == cell->tuning.largest_rate;
@@ -363,6 +363,10 @@ static void print_marks(const seen_t *seen, int32_t cells, FILE *out)
                 PAL_SMALLEST_RETAIN);
     if (seen->partial)
         fprintf(out, "~ not all trials are done; the numbers are of those that are.\n");
+    if (seen->diverged)
+        fprintf(out,
+                "x some trials diverged, model or attack: they are done, the numbers "
+                "are of the others.\n");
     if (seen->ended)
         fprintf(out,
                 "< the retain budget ended unlearning before its last step, in some "

@@ -34,6 +34,7 @@ typedef struct {
 /* Models of gd with a coefficient up to it lack the second held-out fold. The three
  * facts of the first have so few resamples with a gap that there is no interval. */
 static double lost;
+static pal_state_t lost_state = PAL_ROW_FAILED;
 
 /* Whether a trial is best after its last step, not after its first. */
 static int best_at_end(const pal_plan_t *plan, int32_t row)
@@ -66,7 +67,7 @@ static answer_t answer(const pal_plan_t *plan, int32_t row)
         break;
     }
     if (coefficient <= lost && plan->trials[row].spec->common.holdout == 1)
-        return (answer_t){.state = PAL_ROW_FAILED};
+        return (answer_t){.state = lost_state};
     if (coefficient == 0.0948683)
         return small
                    ? (answer_t){0.5, 2.0 / 3, first_seed ? 1 : 0.9, 3, 1, PAL_ROW_DONE}
@@ -75,7 +76,7 @@ static answer_t answer(const pal_plan_t *plan, int32_t row)
         return small ? (answer_t){0.5, 1, 1, 1, 7, PAL_ROW_DONE}
                      : (answer_t){0.8, 2.0 / 3, 1, 1, 6, PAL_ROW_DONE};
     return small ? (answer_t){0.5, 1, first_seed ? 1 : 0.85, 0, 1, PAL_ROW_DONE}
-                 : (answer_t){1, 1, 1, 0, 7, PAL_ROW_FAILED};
+                 : (answer_t){1, 1, 1, 0, 7, lost_state};
 }
 
 static int write_row(pal_store_t *store, pal_plan_t *plan, int32_t row, uint8_t *record)
@@ -368,6 +369,22 @@ static void a_budget_that_ended_runs_is_marked(void **unused)
     free(text);
 }
 
+/* Nothing is left to wait for: not the mark of a sweep that still runs. */
+static void a_diverged_trial_has_a_mark_of_its_own(void **unused)
+{
+    char *text;
+
+    (void)unused;
+    lost_state = PAL_ROW_DIVERGED;
+    make_file(INT32_MAX);
+    text = printed(pal_summary_print);
+    lost_state = PAL_ROW_FAILED;
+    assert_non_null(strstr(text, "\n!x^gd          10  0.00 "));
+    assert_non_null(strstr(text, "\nx some trials diverged"));
+    assert_null(strchr(text, '~'));
+    free(text);
+}
+
 static void json_says_the_same(void **unused)
 {
     json_t *root, *cell, *first;
@@ -465,6 +482,7 @@ int main(void)
         cmocka_unit_test(table_reads_well),
         cmocka_unit_test(a_recovery_without_interval_says_so),
         cmocka_unit_test(a_budget_that_ended_runs_is_marked),
+        cmocka_unit_test(a_diverged_trial_has_a_mark_of_its_own),
         cmocka_unit_test(json_says_the_same),
         cmocka_unit_test(an_unfinished_file_is_read),
         cmocka_unit_test(a_file_without_a_trial_is_two_lines),
