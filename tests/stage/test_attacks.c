@@ -28,17 +28,16 @@ static const pal_example_t *asked(const fixture_t *f, int32_t fact, int32_t choi
                 .examples[pal_corpus_question(&f->ground.corpus, fact, choice)];
 }
 
-/* A pass over one text. */
+/* A pass over one text; it borrows the batch. */
 static void read_text(const fixture_t *f, pal_pass_t *pass, const pal_example_t *text)
 {
     static float weights[256];
-    const int32_t offsets[] = {0, text->length};
-    const pal_batch_t batch = {.sequences = 1,
-                               .offsets = offsets,
-                               .tokens = f->ground.corpus.tokens + text->start,
-                               .weights = weights};
+    static int32_t offsets[2];
+    static pal_batch_t batch = {.sequences = 1, .offsets = offsets, .weights = weights};
 
     assert_in_range(text->length, 2, 256);
+    batch.tokens = f->ground.corpus.tokens + text->start;
+    offsets[1] = text->length;
     for (int32_t i = 0; i < text->length; i++)
         weights[i] = i > 0;
     assert_int_equal(pal_forward(pass, f->start, &batch, PAL_ALL_LAYERS, NULL), PAL_OK);
