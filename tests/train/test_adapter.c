@@ -27,7 +27,7 @@ static pal_adapter_t *adapter_of(sample_t *s, const char *targets, int64_t rank,
     return adapter;
 }
 
-/* weights = base, then W0 + scale B A of every adapted matrix, in double. */
+/* weights = base, then W0 + (alpha / rank) B A of every adapted matrix, in double. */
 static void merge_exactly(const pal_adapter_t *adapter, const double *values,
                           double *weights)
 {
@@ -41,7 +41,7 @@ static void merge_exactly(const pal_adapter_t *adapter, const double *values,
             for (int32_t j = 0; j < w->cols; j++)
                 for (int32_t r = 0; r < a->rows; r++)
                     weights[w->offset + (int64_t)i * w->cols + j] +=
-                        adapter->scale * values[b->offset + (int64_t)i * b->cols + r] *
+                        5.0 / a->rows * values[b->offset + (int64_t)i * b->cols + r] *
                         values[a->offset + (int64_t)r * a->cols + j];
     }
 }
