@@ -68,6 +68,56 @@ static void unknown_names_are_refused(void **state)
     assert_null(attack);
 }
 
+/* Another value than the preset. */
+static void change(const pal_param_t *p, unsigned char *state)
+{
+    const double limit = p->preset < p->max ? p->max : p->min;
+    const double real = (p->preset + limit) / 2;
+    const int64_t count = (int64_t)p->preset + (p->preset < p->max ? 1 : -1);
+
+    if (p->type == PAL_TEXT)
+        strcat((char *)state + p->offset, "x");
+    else
+        memcpy(state + p->offset,
+               p->type == PAL_REAL ? (const void *)&real : (const void *)&count, 8);
+}
+
+/* Rows whose entries differ in any parameter of their own, or in a common one, are not
+ * one row. */
+static void every_parameter_changes_the_key(void **state)
+{
+    fixture_t *f = *state;
+
+    for (int i = 0; i < pal_method_count(); i++)
+        for (int common = 0; common < 2; common++) {
+            const pal_unlearn_spec_t spec = unlearn_spec(pal_method_id(i));
+            const pal_key_t key = pal_unlearn_key(f->base_key, &spec);
+            const pal_param_t *p = common ? pal_unlearn_params : spec.method->params;
+
+            for (; p->key; p++) {
+                pal_unlearn_spec_t other = spec;
+
+                change(p, common ? (unsigned char *)&other.common : other.state);
+                if (pal_key_equal(key, pal_unlearn_key(f->base_key, &other)))
+                    fail_msg("%s: '%s' does not matter", spec.id, p->key);
+            }
+        }
+    for (int i = 0; i < pal_attack_count(); i++)
+        for (int common = 0; common < 2; common++) {
+            const pal_attack_spec_t spec = attack_spec(pal_attack_id(i));
+            const pal_key_t key = pal_trial_key(f->base_key, &spec);
+            const pal_param_t *p = common ? pal_attack_params : spec.attack->params;
+
+            for (; p->key; p++) {
+                pal_attack_spec_t other = spec;
+
+                change(p, common ? (unsigned char *)&other.common : other.state);
+                if (pal_key_equal(key, pal_trial_key(f->base_key, &other)))
+                    fail_msg("%s: '%s' does not matter", spec.id, p->key);
+            }
+        }
+}
+
 static int unlearn(fixture_t *f, const pal_unlearn_spec_t *spec, const float *start,
                    float *weights, pal_error_t *err)
 {
@@ -545,6 +595,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_are_well_formed),
         cmocka_unit_test(unknown_names_are_refused),
+        cmocka_unit_test(every_parameter_changes_the_key),
         cmocka_unit_test(methods_are_deterministic),
         cmocka_unit_test(methods_train_adapters),
         cmocka_unit_test(broken_weights_diverge),
