@@ -89,6 +89,22 @@ static void taught_facts_are_nested(void **state)
     free(more);
 }
 
+static void another_seed_teaches_other_facts(void **state)
+{
+    fixture_t *f = *state;
+    const size_t n = (size_t)f->ground.world.count;
+    uint8_t *taught = malloc(n), *other = malloc(n);
+    pal_base_spec_t spec = f->base;
+
+    spec.pretrain.taught = 0.5;
+    assert_int_equal(pal_base_taught(&f->ground, &spec, taught, NULL), PAL_OK);
+    spec.seed++;
+    assert_int_equal(pal_base_taught(&f->ground, &spec, other, NULL), PAL_OK);
+    assert_memory_not_equal(taught, other, n);
+    free(taught);
+    free(other);
+}
+
 /* What the attacker trains on has nothing of V or of the dev fold. */
 static void the_attacker_never_sees_v_or_dev(void **state)
 {
@@ -190,6 +206,22 @@ static void pairs_keep_the_protocol(void **state)
         pal_stream_destroy(forget);
         pal_stream_destroy(twin);
     }
+}
+
+static void a_base_starts_from_its_key(void **state)
+{
+    fixture_t *f = *state;
+    const pal_key_t key = {{5}};
+    float *init = malloc(weight_bytes(f));
+    pal_base_spec_t spec = f->base;
+    pal_model_result_t result = {.bits = f->bits};
+
+    set(pal_pretrain_params, &spec.pretrain, "steps", "0");
+    assert_int_equal(
+        pal_stage_base(f->lab, &f->ground, &spec, key, f->work, &result, NULL), PAL_OK);
+    pal_layout_init(f->layout, key, init);
+    assert_memory_equal(f->work, init, weight_bytes(f));
+    free(init);
 }
 
 static void base_repeats_and_stops(void **state)
@@ -544,9 +576,11 @@ int main(void)
         cmocka_unit_test(unused_words_do_not_change_the_key),
         cmocka_unit_test(controls_are_normalized),
         cmocka_unit_test(taught_facts_are_nested),
+        cmocka_unit_test(another_seed_teaches_other_facts),
         cmocka_unit_test(the_attacker_never_sees_v_or_dev),
         cmocka_unit_test(pools_keep_the_protocol),
         cmocka_unit_test(pairs_keep_the_protocol),
+        cmocka_unit_test(a_base_starts_from_its_key),
         cmocka_unit_test(base_repeats_and_stops),
         cmocka_unit_test(costs_grow_with_work),
         cmocka_unit_test(impossible_specs_are_refused),
