@@ -9,6 +9,7 @@ enum { LOOKS = 3, IN_FOLD = 8 };
 static const int32_t right_on_dev[LOOKS] = {2, 6, 4}, right_on_v[LOOKS] = {4, 3, 8};
 
 static int32_t dev_fold, v_fold;
+static pal_key_t trial_key;
 static int64_t steps_done;
 static float *at_look[LOOKS]; /* the weights that answered */
 
@@ -17,6 +18,7 @@ static int count_step(void *state, pal_attacking_t *run, int64_t i,
                       double *loss, pal_error_t *err)
 {
     steps_done = i + 1;
+    assert_true(pal_key_equal(run->key, trial_key));
     return pal_attack_nll(state, run, i, weights, train, grad, loss, err);
 }
 
@@ -90,14 +92,15 @@ static void dev_chooses_and_v_is_measured(void **state)
     for (v_fold = 0; v_fold < folds; v_fold++) {
         pal_attack_spec_t spec = {.attack = &toy, .id = "toy"};
 
+        trial_key = pal_trial_key(f->base_key, &spec);
         dev_fold = v_fold + 1 < folds ? v_fold + 1 : 0;
         pal_param_defaults(pal_attack_params, &spec.common);
         set(pal_attack_params, &spec.common, "steps", "3");
         set(pal_attack_params, &spec.common, "evaluations", "3");
         set(pal_attack_params, &spec.common, "batch", "8");
         spec.common.holdout = v_fold;
-        assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec,
-                                         f->base_key, f->start, f->work, &result, NULL),
+        assert_int_equal(pal_stage_trial(f->lab, &f->ground, &f->base, &spec, trial_key,
+                                         f->start, f->work, &result, NULL),
                          PAL_OK);
         check_numbers(&result);
         check_end(f, &result);
