@@ -14,12 +14,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 
+import choice
 import figure
 import output
 import results as res
 
 HEADER = ("panel", "model", "asked", "fraction taught", "perfect ruler", "V before",
           "V after", "low", "high", "minus ruler", "retain")
+ACROSS, MOST_PANELS = 4.6, 12  # inches a panel; panels in their row
 
 
 def chance_of(cell):
@@ -34,11 +36,11 @@ def series_name(cell):
     return {res.FLOOR: "never taught", res.CEILING: "original"}.get(cell.role)
 
 
-def panels(results):
+def panels(cells):
     """{panel label: {series label: cells by fraction asked}}; a panel is a world, model,
     pretraining and attack, a series a method with its parameters."""
     found = {}
-    for cell in results.cells:
+    for cell in cells:
         if cell.chosen:
             ground = (res.without(cell.ground, "taught"), cell.attack_setting)
             found.setdefault(ground, {}).setdefault(
@@ -61,8 +63,8 @@ def named(series):
     return names
 
 
-def rows(results):
-    for panel, series in panels(results).items():
+def rows(found):
+    for panel, series in found.items():
         for name, cells in series.items():
             for cell in cells:
                 fraction = np.nanmean(cell.scores("taught"))
@@ -112,14 +114,13 @@ def draw_panel(axes, series):
     axes.legend(*zip(*handles), fontsize=8, loc="upper left")
 
 
-def draw(results):
-    found = panels(results)
-    width = max(5.8, 4.6 * len(found))
+def draw(results, found):
+    width = max(5.8, ACROSS * len(found))
     drawn, grid = plt.subplots(1, len(found), squeeze=False, sharey=True,
                                figsize=(width, 4.9))
     for axes, (name, series) in zip(grid[0], found.items()):
         draw_panel(axes, series)
-        axes.set_title(name)
+        axes.set_title("\n".join(figure.wrap(name, ACROSS - 0.4)))
         axes.set_xlabel("fraction of V that pretraining taught")
         axes.set_xlim(-0.03, 1.03)
     grid[0][0].set_ylim(0, 1.03)
@@ -132,6 +133,7 @@ def draw(results):
 def main():
     parser = res.arguments(__doc__.splitlines()[0], "OUT.png")
     parser.add_argument("--csv", metavar="OUT.csv", help="write the table there too")
+    choice.argument(parser)
     options = parser.parse_args()
     results = res.Results(options.file)
     results.require_done()
@@ -141,11 +143,14 @@ def main():
     if len({cell.taught for cell in results.cells if cell.role != res.FLOOR}) < 2:
         raise res.ResultsError(f"{options.file}: `taught` has one value only; calibration "
                                "compares several (configs/calibration.yaml)")
-    table = list(rows(results))
+    cells = choice.narrow(results.cells, options.only)
+    found = panels(cells)
+    choice.require_few(len(found), cells, MOST_PANELS)
+    table = list(rows(found))
     print_table(table)
     if options.csv is not None:
         write_csv(table, options.csv)
-    figure.save(draw(results), options.output)
+    figure.save(draw(results, found), options.output)
 
 
 if __name__ == "__main__":

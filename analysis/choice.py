@@ -2,7 +2,7 @@
 
 import results as res
 
-MOST_PANELS = 100  # of one picture; more take minutes, and nobody reads them
+MOST_PANELS = 100  # of a picture with small ones; more take minutes, and nobody reads them
 
 
 def argument(parser):
@@ -60,15 +60,16 @@ def narrow(cells, only):
     return cells
 
 
-def require_few(panels, cells):
-    """Refuse a picture of too many panels, and say how to choose."""
-    if panels <= MOST_PANELS:
+def require_few(panels, cells, most=MOST_PANELS, by=()):
+    """Refuse a picture of too many panels, and say how to choose; by: keys of unlearning that
+    make panels."""
+    if panels <= most:
         return
     keys = [key for key in res.varying([parts(cell) for cell in cells])
-            if key == "unlearn.method" or not key.startswith("unlearn.")]
+            if key in by or not key.startswith("unlearn.")]
     counts = {key: len(values(cells, key)) for key in keys}
-    most = max(keys, key=counts.get)
+    key = max(keys, key=counts.get)
     raise res.ResultsError(
-        f"{panels} panels, more than {MOST_PANELS}: choose some with --only KEY=VALUE, as "
-        f"--only {most}={values(cells, most)[0]}; these vary: "
+        f"{panels} panels, more than {most}: choose some with --only KEY=VALUE, as "
+        f"--only {key}={values(cells, key)[0]}; these vary: "
         + ", ".join(f"{key} ({count} values)" for key, count in counts.items()))

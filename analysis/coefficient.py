@@ -111,7 +111,8 @@ def draw(results, only=()):
     chosen = choice.narrow(cells, only)
     sections = [s._replace(cells=[c for c in s.cells if c in chosen]) for s in sections]
     rows = place([section for section in sections if section.cells])
-    choice.require_few(sum(bool(title) for _, panels in rows for title, *_ in panels), chosen)
+    panels = sum(bool(title) for _, row in rows for title, *_ in row)
+    choice.require_few(panels, chosen, by=("unlearn.method",))
     drawn, grid = figure.page(
         [figure.Row(heading, [title for title, *_ in panels]) for heading, panels in rows],
         f"{results.title()}\n{figure.intervals(results)}", legend())

@@ -100,5 +100,8 @@ def intervals(results):
 
 def save(figure, path):
     with output.writing(path, "xb") as file:
-        figure.savefig(file, format=os.path.splitext(path)[1][1:])
+        try:
+            figure.savefig(file, format=os.path.splitext(path)[1][1:])
+        except ValueError as error:  # too many pixels
+            raise output.ResultsError(f"cannot write '{path}': {error}") from None
     plt.close(figure)

@@ -134,6 +134,19 @@ class Scripts(unittest.TestCase):
                             "pretrain.taught (17 values), unlearn.method (3 values), "
                             "attack.kind (2 values)", self.path, "-o", self.at("a.png"))
 
+        made.make(self.path, seeds=(0,), facts=100, taught=(0.5, 1), sizes=("nano", "micro"),
+                  lr=(1e-3, 2e-3, 3e-3, 4e-3), attacks=("finetune", "lora"))
+        self.assert_refused("calibration", "16 panels, more than 12: choose some with --only "
+                            "KEY=VALUE, as --only pretrain.lr=0.001", self.path, "-o",
+                            self.at("a.png"))
+        run = script("calibration", self.path, "-o", self.at("a.png"), "--only", "pretrain.lr=0.001",
+                     "--only", "method=rmu")
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertEqual(len(run.stdout.splitlines()), 1 + 2 * 2 * 2 * 2)
+        with self.assertRaisesRegex(results.ResultsError, "cannot write '.*a.png': Image"):
+            figure.save(plt.figure(figsize=(1000, 1)), self.at("a.png"))
+        self.assertTrue(is_picture(self.at("a.png")))
+
     def test_pages(self):
         """Of one row or many, with short words or long ones."""
         long = ", ".join(f"key{i}={'value' * (i % 4)}" for i in range(12))
