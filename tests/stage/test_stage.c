@@ -137,8 +137,9 @@ static void the_attacker_never_sees_v_or_dev(void **state)
  */
 static void pools_keep_the_protocol(void **state)
 {
-    static const char *const methods[] = {"gd", "ria", "fwf", "rmu"};
-    static const int32_t per_fact_groups[] = {0, 3, 1, 0};
+    static const char *const methods[] = {"gd",     "npo", "rmu", "undo",
+                                          "mudman", "ria", "fwf"};
+    static const int32_t per_fact_groups[] = {0, 0, 0, 0, 0, 3, 1};
     fixture_t *f = *state;
     pal_base_spec_t filtered = f->base;
     pal_pool_t pool = {0};
