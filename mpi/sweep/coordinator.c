@@ -245,6 +245,10 @@ int pal_coordinator_handle(pal_coordinator_t *coordinator, int rank,
         take_done(from, message->seq);
         return PAL_OK;
     case PAL_MSG_HALT:
+        if (message->state != PAL_OK)
+            pal_progress_say(coordinator->progress,
+                             "rank %d cannot send what it finished: %s; stopping", rank,
+                             pal_strerror(message->state));
         return pal_coordinator_stop(coordinator, err);
     case PAL_MSG_BYE:
         from->gone = 1;

@@ -22,7 +22,8 @@ typedef enum {
     PAL_MSG_ROW,  /* table, row, state, where; body: the record */
     PAL_MSG_DONE, /* seq: the job is over, its rows are sent */
     PAL_MSG_BEAT, /* this rank is alive */
-    PAL_MSG_HALT, /* this rank was told to stop: the sweep should */
+    PAL_MSG_HALT, /* this rank was told to stop, or has to (state: why): the sweep
+                     should */
     PAL_MSG_BYE   /* the last message of this rank */
 } pal_message_kind_t;
 

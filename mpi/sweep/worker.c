@@ -36,6 +36,7 @@ struct pal_worker {
     int order_count;
     pal_letter_t *first, **last; /* to be sent */
     int end, ended;              /* asked to, has */
+    int unsent; /* why what was finished could not be sent, or PAL_OK */
 
     /* The compute thread's own. */
     void *lab;
@@ -114,21 +115,22 @@ static int post_row(pal_worker_t *worker, pal_table_t table, int32_t row, int rc
 
 /* --- Jobs --- */
 
+/* These fail when a row cannot be sent. A stage that fails is a row like any other:
+ * what is held (worker->base, worker->unlearned) tells whether the model was made. */
 static int run_base(pal_worker_t *worker, int32_t row)
 {
     double start = clock_seconds(CLOCK_MONOTONIC);
     pal_model_result_t result = {.bits = worker->bits};
     pal_outcome_t outcome = {.model = &result};
     pal_error_t err = {{0}};
-    int rc, sent;
+    int rc;
 
     memset(worker->bits, 0, (size_t)worker->plan->forget_bytes);
     worker->base = worker->unlearned = -1;
     rc = worker->compute->base(worker->lab, row, &result, &err);
     if (rc == PAL_OK)
         worker->base = row;
-    sent = post_row(worker, PAL_TABLE_BASE, row, rc, &outcome, err.text, start);
-    return rc != PAL_OK ? rc : sent;
+    return post_row(worker, PAL_TABLE_BASE, row, rc, &outcome, err.text, start);
 }
 
 /* The cache may lack it: removed, damaged, or on a disk this node does not see. What is
@@ -147,25 +149,25 @@ static int get_base(pal_worker_t *worker, int32_t row)
 static int get_unlearned(pal_worker_t *worker, int32_t row)
 {
     double start;
+    int32_t base = worker->plan->unlearned[row].base;
     pal_outcome_t outcome = {.model = &worker->model};
     pal_error_t err = {{0}};
-    int rc, sent;
+    int rc;
 
     if (worker->unlearned == row)
         return PAL_OK;
     worker->unlearned = -1;
-    rc = get_base(worker, worker->plan->unlearned[row].base);
-    if (rc != PAL_OK)
+    rc = get_base(worker, base);
+    if (rc != PAL_OK || worker->base != base)
         return rc;
     start = clock_seconds(CLOCK_MONOTONIC);
     memset(worker->bits, 0, (size_t)worker->plan->forget_bytes);
     memset(&worker->model, 0, sizeof worker->model);
     worker->model.bits = worker->bits;
     rc = worker->compute->unlearn(worker->lab, row, &worker->model, &err);
-    sent = post_row(worker, PAL_TABLE_UNLEARNED, row, rc, &outcome, err.text, start);
     if (rc == PAL_OK)
         worker->unlearned = row;
-    return rc != PAL_OK ? rc : sent;
+    return post_row(worker, PAL_TABLE_UNLEARNED, row, rc, &outcome, err.text, start);
 }
 
 static int run_trial(pal_worker_t *worker, int32_t row)
@@ -215,15 +217,15 @@ static int run_job(pal_worker_t *worker, const pal_job_t *job)
 
     if (rc != PAL_OK)
         return fail_job(worker, job, rc);
-    if (job->base >= 0) {
-        run_base(worker, job->base);
-        return PAL_OK;
-    }
+    if (job->base >= 0)
+        return run_base(worker, job->base);
     if (worker->failed == job->unlearned)
         return PAL_OK; /* its trials are failed rows already */
     rc = get_unlearned(worker, job->unlearned);
-    worker->failed = rc == PAL_OK ? -1 : job->unlearned;
-    return rc == PAL_OK && job->trial >= 0 ? run_trial(worker, job->trial) : PAL_OK;
+    worker->failed = worker->unlearned == job->unlearned ? -1 : job->unlearned;
+    return rc == PAL_OK && worker->failed < 0 && job->trial >= 0
+               ? run_trial(worker, job->trial)
+               : rc;
 }
 
 static void *compute_thread(void *argument)
@@ -236,6 +238,7 @@ static void *compute_thread(void *argument)
     pthread_mutex_lock(&worker->mutex);
     for (;;) {
         pal_order_t order;
+        int rc;
 
         while (worker->order_count == 0 && !worker->end)
             pthread_cond_wait(&worker->wake, &worker->mutex);
@@ -247,12 +250,16 @@ static void *compute_thread(void *argument)
                 (size_t)worker->order_count * sizeof order);
         pthread_mutex_unlock(&worker->mutex);
         done.seq = order.seq;
+        rc = run_job(worker, &order.job);
+        if (rc == PAL_OK)
+            rc = post(worker, &done, NULL, 0);
+        pthread_mutex_lock(&worker->mutex);
         /* Without memory to send a row the sweep must stop: the row is still pending.
          */
-        if (run_job(worker, &order.job) != PAL_OK ||
-            post(worker, &done, NULL, 0) != PAL_OK)
+        if (rc != PAL_OK) {
+            worker->unsent = rc;
             atomic_store(worker->stop, 1);
-        pthread_mutex_lock(&worker->mutex);
+        }
     }
     worker->ended = 1;
     pthread_mutex_unlock(&worker->mutex);
@@ -372,6 +379,9 @@ static int send_plain(pal_worker_t *worker, pal_message_kind_t kind, double now,
 
     memset(&message, 0, sizeof message);
     message.kind = kind;
+    pthread_mutex_lock(&worker->mutex);
+    message.state = worker->unsent;
+    pthread_mutex_unlock(&worker->mutex);
     worker->beaten = now;
     return pal_transport_send(worker->transport, 0, &message, NULL, 0, err);
 }

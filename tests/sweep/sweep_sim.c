@@ -3,10 +3,11 @@
  * file.
  *
  *   sweep_sim FILE [config=PATH | seeds=N coefficients=N] [ms=N] [lease=S] [trouble=1]
- *             [quiet=1]
+ *             [quiet=1] [starve=TABLE]
  *
  * config: a config file; otherwise a small plan of that size. ms: milliseconds a trial
- * takes. trouble: some models and trials fail or diverge. */
+ * takes. trouble: some models and trials fail or diverge. starve: no memory to send the
+ * first row of that table. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,33 @@
 #include "made_plan.h"
 #include "made_result.h"
 #include "sweep/sweep.h"
+#include "sweep/transport.h"
 
 static double trial_ms = 5;
 static int trouble;
+static const char *starve = "";
+
+/* Refuse the next letter of a thread (linked with --wrap=malloc). */
+static _Thread_local int refuse;
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+    if (refuse && n > sizeof(pal_message_t)) {
+        refuse = 0;
+        return NULL;
+    }
+    return __real_malloc(n);
+}
+
+static void meet_hunger(pal_table_t table)
+{
+    static int met;
+
+    refuse = !met && strcmp(starve, pal_table_path(table) + 1) == 0;
+    met |= refuse;
+}
 
 typedef struct {
     pal_plan_t *plan;
@@ -108,6 +133,7 @@ static int sim_base(void *lab, int32_t row, pal_model_result_t *result,
         rename(temporary, name) != 0)
         return PAL_FAIL(err, PAL_EIO, "cannot write %s", name);
     sim->base = row;
+    meet_hunger(PAL_TABLE_BASE);
     return PAL_OK;
 }
 
@@ -156,6 +182,7 @@ static int sim_unlearn(void *lab, int32_t row, pal_model_result_t *result,
         return rc;
     made_model(sim->plan, key, result);
     sim->unlearned = row;
+    meet_hunger(PAL_TABLE_UNLEARNED);
     return PAL_OK;
 }
 
@@ -173,6 +200,7 @@ static int sim_trial(void *lab, int32_t row, pal_trial_result_t *result,
         rc = meet_trouble(key, 20, err);
     if (rc == PAL_OK)
         made_trial(sim->plan, key, result);
+    meet_hunger(PAL_TABLE_TRIALS);
     return rc;
 }
 
@@ -211,6 +239,8 @@ static int take_options(int argc, char **argv, options_t *options, pal_error_t *
             options->sweep.lease = atof(value);
         else if (strncmp(argv[i], "trouble=", 8) == 0)
             trouble = atoi(value);
+        else if (strncmp(argv[i], "starve=", 7) == 0)
+            starve = value;
         else if (strncmp(argv[i], "quiet=", 6) == 0)
             options->sweep.quiet = atoi(value);
         else

@@ -7,6 +7,7 @@ cache    a base model missing from the cache, another one damaged: made again.
 lost     a rank dies under --enable-recovery: the others do its work.
 disk     no room for the file: nothing is left; a write that fails later: exit 1, the
          file is intact.
+starve   no memory to send a row: the sweep stops, and the same command goes on.
 stop     SIGUSR1: exit 75, and the same command goes on.
 kills    N times SIGKILL of a rank, of rank 0, of all or of mpirun at a random moment,
          then the same command again: nothing lost, the results as undisturbed.
@@ -218,6 +219,17 @@ def test_disk():
     assert 0 < (states("later.h5") == 1).sum() < 40
     run(2, "later.h5", "ms=1")
     assert_same("whole.h5", "later.h5")
+
+
+def test_starve():
+    run(0, "whole.h5", "ms=1")
+    for table in TABLES:
+        path = f"{table}.h5"
+        said = run(2, path, "ms=5", f"starve={table}", expect=75)
+        assert re.search("rank [01] cannot send what it finished: out of memory", said), said
+        assert (states(path) != 1).any() and (states(path) != 2).all()
+        run(2, path, "ms=1")
+        assert_same("whole.h5", path)
 
 
 def test_stop():
