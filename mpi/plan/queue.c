@@ -33,8 +33,10 @@ struct pal_queue {
     const pal_plan_t *plan;
     pal_base_work_t *bases;
     pal_unlearned_work_t *unlearned;
-    uint8_t *trials; /* pal_progress_state_t */
-    int32_t *holds;  /* per rank: unlearned row, -1 */
+    uint8_t *trials;  /* pal_progress_state_t */
+    int32_t *holds;   /* per rank: unlearned row, -1 */
+    uint8_t *gone;    /* per rank */
+    uint8_t *refused; /* per rank: rows of /base, then of /unlearned; NULL: none */
     int32_t ranks;
     pal_heap_t base_heap, unlearned_heap;
     int32_t left, todo; /* rows open; jobs that nobody has */
@@ -113,8 +115,9 @@ int pal_queue_create(const pal_plan_t *plan, int32_t ranks, pal_queue_t **out,
         calloc((size_t)plan->unlearned_count + 1, sizeof *queue->unlearned);
     queue->trials = calloc((size_t)plan->trial_count + 1, 1);
     queue->holds = calloc((size_t)ranks, sizeof *queue->holds);
+    queue->gone = calloc((size_t)ranks, 1);
     if (!queue->bases || !queue->unlearned || !queue->trials || !queue->holds ||
-        !heap_create(&queue->base_heap, plan->base_count) ||
+        !queue->gone || !heap_create(&queue->base_heap, plan->base_count) ||
         !heap_create(&queue->unlearned_heap, plan->unlearned_count)) {
         pal_queue_destroy(queue);
         return PAL_FAIL(err, PAL_ENOMEM, "a queue of %d trials", plan->trial_count);
@@ -139,6 +142,8 @@ void pal_queue_destroy(pal_queue_t *queue)
     free(queue->unlearned);
     free(queue->trials);
     free(queue->holds);
+    free(queue->gone);
+    free(queue->refused);
     free(queue);
 }
 
@@ -291,6 +296,48 @@ double pal_queue_flops(const pal_queue_t *queue)
     return queue->flops > 0 ? queue->flops : 0;
 }
 
+/* --- Who can --- */
+
+/* What a rank has refused; row: of /unlearned, or -1. */
+static int has_refused(const pal_queue_t *queue, int32_t rank, int32_t base,
+                       int32_t row)
+{
+    const size_t bases = (size_t)queue->plan->base_count;
+    const uint8_t *refused =
+        queue->refused + (size_t)rank * (bases + (size_t)queue->plan->unlearned_count);
+
+    return refused[base] || (row >= 0 && refused[bases + (size_t)row]);
+}
+
+static int can_any(const pal_queue_t *queue, int32_t base, int32_t row)
+{
+    if (!queue->refused)
+        return 1;
+    for (int32_t i = 0; i < queue->ranks; i++)
+        if (!queue->gone[i] && !has_refused(queue, i, base, row))
+            return 1;
+    return 0;
+}
+
+/* What nobody can make everyone may try: so each trial has a reason of its own. */
+static int may_make(const pal_queue_t *queue, int32_t rank, int32_t base, int32_t row)
+{
+    return !queue->refused || !has_refused(queue, rank, base, row) ||
+           !can_any(queue, base, row);
+}
+
+static int may(const pal_queue_t *queue, int32_t rank, int32_t row)
+{
+    return may_make(queue, rank, queue->plan->unlearned[row].base, row);
+}
+
+int pal_queue_able(const pal_queue_t *queue, const pal_job_t *job)
+{
+    return job->base >= 0 ? can_any(queue, job->base, -1)
+                          : can_any(queue, queue->plan->unlearned[job->unlearned].base,
+                                    job->unlearned);
+}
+
 /* --- Who does what --- */
 
 static void hold(pal_queue_t *queue, int32_t rank, int32_t row)
@@ -331,19 +378,24 @@ static void give(pal_queue_t *queue, int32_t rank, int32_t row, pal_job_t *job)
     hold(queue, rank, row);
 }
 
-static int32_t pop_base(pal_queue_t *queue)
+/* The first that this rank may make; those before it stay. */
+static int32_t pop_base(pal_queue_t *queue, int32_t rank)
 {
-    int32_t row;
+    int32_t row, found;
 
     do
         row = pop(&queue->base_heap);
     while (row >= 0 && queue->bases[row].work != OPEN);
-    return row;
+    if (row < 0 || may_make(queue, rank, row, -1))
+        return row;
+    found = pop_base(queue, rank);
+    push(&queue->base_heap, row, queue->plan->bases[row].flops);
+    return found;
 }
 
-static int32_t pop_unlearned(pal_queue_t *queue)
+static int32_t pop_unlearned(pal_queue_t *queue, int32_t rank)
 {
-    int32_t row;
+    int32_t row, found;
 
     do {
         row = pop(&queue->unlearned_heap);
@@ -351,13 +403,17 @@ static int32_t pop_unlearned(pal_queue_t *queue)
             queue->unlearned[row].heaped = 0;
     } while (row >= 0 &&
              (!wants(&queue->unlearned[row]) || queue->unlearned[row].owners));
-    return row;
+    if (row < 0 || may(queue, rank, row))
+        return row;
+    found = pop_unlearned(queue, rank);
+    offer(queue, row);
+    return found;
 }
 
 /* The model in other hands that is best shared. k ranks need rem / k for what nobody
  * has yet; one more, which must make the model first, brings that to (rem + making) /
  * (k + 1): sooner if rem > k * making. */
-static int32_t shared(const pal_queue_t *queue)
+static int32_t shared(const pal_queue_t *queue, int32_t rank)
 {
     int32_t best = -1;
     double most = 0;
@@ -367,7 +423,8 @@ static int32_t shared(const pal_queue_t *queue)
         const pal_unlearned_work_t *work = &queue->unlearned[row < 0 ? 0 : row];
 
         if (row < 0 || work->todo == 0 ||
-            work->flops <= work->owners * queue->plan->unlearned[row].flops)
+            work->flops <= work->owners * queue->plan->unlearned[row].flops ||
+            !may(queue, rank, row))
             continue;
         if (best < 0 || work->flops / work->owners > most) {
             best = row;
@@ -381,22 +438,23 @@ int pal_queue_next(pal_queue_t *queue, int32_t rank, int busy, pal_job_t *job)
 {
     int32_t row = queue->holds[rank];
 
+    queue->gone[rank] = 0;
     if (busy && queue->todo <= queue->ranks)
         return 0;
     if (row >= 0 && wants(&queue->unlearned[row])) {
         give(queue, rank, row, job);
         return 1;
     }
-    row = pop_base(queue);
+    row = pop_base(queue, rank);
     if (row >= 0) {
         queue->bases[row].work = GIVEN;
         queue->todo--;
         *job = (pal_job_t){row, -1, -1};
         return 1;
     }
-    row = pop_unlearned(queue);
+    row = pop_unlearned(queue, rank);
     if (row < 0 && !busy)
-        row = shared(queue);
+        row = shared(queue, rank);
     if (row < 0)
         return 0;
     give(queue, rank, row, job);
@@ -427,7 +485,26 @@ void pal_queue_return(pal_queue_t *queue, const pal_job_t *job)
     }
 }
 
+int pal_queue_refuse(pal_queue_t *queue, int32_t rank, pal_table_t table, int32_t row,
+                     pal_error_t *err)
+{
+    const size_t bases = (size_t)queue->plan->base_count;
+    const size_t rows = bases + (size_t)queue->plan->unlearned_count;
+    int32_t held = queue->holds[rank];
+
+    if (!queue->refused)
+        queue->refused = calloc((size_t)queue->ranks, rows);
+    if (!queue->refused)
+        return PAL_FAIL(err, PAL_ENOMEM, "what %d ranks cannot make", queue->ranks);
+    queue->refused[(size_t)rank * rows + (table == PAL_TABLE_BASE ? 0 : bases) +
+                   (size_t)row] = 1;
+    if (held >= 0 && !may(queue, rank, held))
+        hold(queue, rank, -1);
+    return PAL_OK;
+}
+
 void pal_queue_forget(pal_queue_t *queue, int32_t rank)
 {
+    queue->gone[rank] = 1;
     hold(queue, rank, -1);
 }

@@ -44,7 +44,15 @@ void pal_queue_close(pal_queue_t *queue, pal_table_t table, int32_t row);
 /* A rank will not finish this job. No effect if its row is closed. */
 void pal_queue_return(pal_queue_t *queue, const pal_job_t *job);
 
-/* A rank is gone: it holds no model any more. */
+/* A rank cannot make this row of /base or /unlearned, which another could: it gets no
+ * job that takes it, unless every rank that is there has said so. PAL_ENOMEM. */
+PAL_MUST_CHECK
+int pal_queue_refuse(pal_queue_t *queue, int32_t rank, pal_table_t table, int32_t row,
+                     pal_error_t *err);
+/* 0 if every rank that is there has refused what this job takes. */
+int pal_queue_able(const pal_queue_t *queue, const pal_job_t *job);
+
+/* A rank is gone, until it asks for a job: it holds no model any more. */
 void pal_queue_forget(pal_queue_t *queue, int32_t rank);
 
 /* Rows still open, and the expected FLOPs to close them. */

@@ -12,6 +12,8 @@ typedef struct {
     int count;
     int lost, gone; /* its lease ran out; it has said goodbye */
     double heard;
+    char reason[PAL_ERROR_BYTES]; /* why it could not make what another could */
+    pal_where_t where;
 } pal_rank_t;
 
 struct pal_coordinator {
@@ -124,32 +126,39 @@ static int fail_trials(pal_coordinator_t *coordinator, int32_t unlearned,
     return rc;
 }
 
-/* What stands on a model that has none gets its state and its reason. */
-static int fail_descendants(pal_coordinator_t *coordinator,
-                            const pal_message_t *message, const uint8_t *body,
-                            pal_error_t *err)
+/* "base KEY failed: " and why. */
+static void print_reason(const pal_plan_t *plan, pal_table_t table, int32_t row,
+                         pal_state_t state, const uint8_t *record, char *text, size_t n)
+{
+    int is_base = table == PAL_TABLE_BASE;
+    char key[PAL_KEY_TEXT];
+
+    pal_key_text(is_base ? plan->bases[row].key : plan->unlearned[row].key, key);
+    snprintf(text, n, "%s %s %s: %.180s", is_base ? "base" : "unlearned", key,
+             state == PAL_ROW_DIVERGED ? "diverged" : "failed",
+             pal_record_text(plan, table, record));
+}
+
+/* What stands on a model that has none gets its state and its reason, both as they are
+ * stored. */
+static int fail_descendants(pal_coordinator_t *coordinator, pal_table_t table,
+                            int32_t row, const pal_where_t *where, pal_error_t *err)
 {
     const pal_plan_t *plan = coordinator->plan;
-    int is_base = message->table == PAL_TABLE_BASE;
-    pal_state_t state = (pal_state_t)message->state;
-    char text[PAL_ERROR_BYTES], key[PAL_KEY_TEXT];
-    int rc = PAL_OK;
+    pal_state_t state = pal_store_state(coordinator->store, table, row);
+    char text[PAL_ERROR_BYTES];
+    int rc = pal_store_read(coordinator->store, table, row, coordinator->record, err);
 
-    pal_key_text(is_base ? plan->bases[message->row].key
-                         : plan->unlearned[message->row].key,
-                 key);
-    snprintf(text, sizeof text, "%s %s %s: %.180s", is_base ? "base" : "unlearned", key,
-             state == PAL_ROW_DIVERGED ? "diverged" : "failed",
-             pal_record_text(plan, (pal_table_t)message->table, body));
-    if (!is_base)
-        return fail_trials(coordinator, message->row, state, text, &message->where,
-                           err);
-    for (int32_t i = plan->bases[message->row].models; i >= 0 && rc == PAL_OK;
+    if (rc != PAL_OK)
+        return rc;
+    print_reason(plan, table, row, state, coordinator->record, text, sizeof text);
+    if (table == PAL_TABLE_UNLEARNED)
+        return fail_trials(coordinator, row, state, text, where, err);
+    for (int32_t i = plan->bases[row].models; i >= 0 && rc == PAL_OK;
          i = plan->unlearned[i].next) {
-        rc = fail_row(coordinator, PAL_TABLE_UNLEARNED, i, state, text, &message->where,
-                      err);
+        rc = fail_row(coordinator, PAL_TABLE_UNLEARNED, i, state, text, where, err);
         if (rc == PAL_OK)
-            rc = fail_trials(coordinator, i, state, text, &message->where, err);
+            rc = fail_trials(coordinator, i, state, text, where, err);
     }
     return rc;
 }
@@ -160,12 +169,15 @@ static int compare_row(pal_coordinator_t *coordinator, const pal_message_t *mess
                        const uint8_t *body, pal_error_t *err)
 {
     pal_table_t table = (pal_table_t)message->table;
-    int rc = pal_store_read(coordinator->store, table, message->row,
-                            coordinator->record, err);
+    int rc;
 
-    if (rc == PAL_OK && message->state != PAL_ROW_FAILED &&
-        memcmp(coordinator->record, body, pal_record_size(coordinator->plan, table)) !=
-            0)
+    if (message->state == PAL_ROW_FAILED ||
+        pal_store_state(coordinator->store, table, message->row) == PAL_ROW_FAILED)
+        return PAL_OK;
+    rc = pal_store_read(coordinator->store, table, message->row, coordinator->record,
+                        err);
+    if (rc == PAL_OK && memcmp(coordinator->record, body,
+                               pal_record_size(coordinator->plan, table)) != 0)
         pal_progress_say(
             coordinator->progress,
             "warning: row %d of %s, computed again on %s (rank %d), differs "
@@ -175,11 +187,37 @@ static int compare_row(pal_coordinator_t *coordinator, const pal_message_t *mess
     return rc;
 }
 
-static int take_row(pal_coordinator_t *coordinator, const pal_message_t *message,
-                    const uint8_t *body, pal_error_t *err)
+/* A rank cannot make what another could: that stands, and so does all that others make
+ * of it. */
+static int take_refusal(pal_coordinator_t *coordinator, int rank,
+                        const pal_message_t *message, const uint8_t *body,
+                        pal_error_t *err)
 {
     pal_table_t table = (pal_table_t)message->table;
-    pal_state_t state = (pal_state_t)message->state;
+    pal_rank_t *from = &coordinator->ranks[rank];
+    char text[PAL_ERROR_BYTES];
+    int rc = pal_queue_refuse(coordinator->queue, rank, table, message->row, err);
+
+    if (rc != PAL_OK)
+        return rc;
+    print_reason(coordinator->plan, table, message->row, (pal_state_t)message->state,
+                 body, text, sizeof text);
+    if (strcmp(text, from->reason) != 0)
+        pal_progress_say(coordinator->progress,
+                         "warning: rank %d on %s cannot make what is made already; "
+                         "it is left to others, if they can: %s",
+                         rank, message->where.host, text);
+    memcpy(from->reason, text, sizeof text);
+    from->where = message->where;
+    return PAL_OK;
+}
+
+/* What follows is decided by the row as stored: another rank may have made it. */
+static int take_row(pal_coordinator_t *coordinator, int rank,
+                    const pal_message_t *message, const uint8_t *body, pal_error_t *err)
+{
+    pal_table_t table = (pal_table_t)message->table;
+    pal_state_t state = (pal_state_t)message->state, stored;
     int rc;
 
     if (pal_store_state(coordinator->store, table, message->row) != PAL_ROW_PENDING)
@@ -187,21 +225,62 @@ static int take_row(pal_coordinator_t *coordinator, const pal_message_t *message
     else
         rc = write_row(coordinator, table, message->row, state, body, &message->where,
                        err);
-    if (rc != PAL_OK)
+    if (rc != PAL_OK || table == PAL_TABLE_TRIALS)
         return rc;
-    if (state == PAL_ROW_DONE && table == PAL_TABLE_BASE)
+    stored = pal_store_state(coordinator->store, table, message->row);
+    if (stored == PAL_ROW_DONE && state != PAL_ROW_DONE)
+        return take_refusal(coordinator, rank, message, body, err);
+    if (stored == PAL_ROW_DONE && table == PAL_TABLE_BASE)
         pal_queue_base_ready(coordinator->queue, message->row);
     pal_queue_close(coordinator->queue, table, message->row);
-    if (state != PAL_ROW_DONE && table != PAL_TABLE_TRIALS)
-        rc = fail_descendants(coordinator, message, body, err);
+    if (stored != PAL_ROW_DONE)
+        rc = fail_descendants(coordinator, table, message->row, &message->where, err);
     return rc;
 }
 
 /* --- Ranks --- */
 
-static void take_done(pal_rank_t *rank, int64_t seq)
+/* No rank can make what this job takes, this one least. A model that has no row gets
+ * one; of a model that has one the other trials are still to be tried. */
+static int fail_job(pal_coordinator_t *coordinator, const pal_rank_t *from,
+                    const pal_job_t *job, pal_error_t *err)
+{
+    const pal_where_t *where = &from->where;
+    int rc = PAL_OK;
+
+    if (job->base >= 0) { /* has a row: each of its models shall tell */
+        pal_queue_base_ready(coordinator->queue, job->base);
+    } else if (pal_store_state(coordinator->store, PAL_TABLE_UNLEARNED,
+                               job->unlearned) == PAL_ROW_PENDING) {
+        rc = fail_row(coordinator, PAL_TABLE_UNLEARNED, job->unlearned, PAL_ROW_FAILED,
+                      from->reason, where, err);
+        if (rc == PAL_OK)
+            rc = fail_trials(coordinator, job->unlearned, PAL_ROW_FAILED, from->reason,
+                             where, err);
+    } else if (job->trial >= 0) {
+        rc = fail_row(coordinator, PAL_TABLE_TRIALS, job->trial, PAL_ROW_FAILED,
+                      from->reason, where, err);
+    }
+    return rc;
+}
+
+/* A job is over. If its row is open still, the rank was stopped, or could not make what
+ * the job takes: then it is another's, if there is one that may do better. */
+static int end_job(pal_coordinator_t *coordinator, const pal_rank_t *from,
+                   const pal_job_t *job, pal_error_t *err)
+{
+    if (!coordinator->stopping && !pal_queue_able(coordinator->queue, job))
+        return fail_job(coordinator, from, job, err);
+    pal_queue_return(coordinator->queue, job);
+    return PAL_OK;
+}
+
+static int take_done(pal_coordinator_t *coordinator, pal_rank_t *rank, int64_t seq,
+                     pal_error_t *err)
 {
     for (int i = 0; i < rank->count; i++) {
+        pal_job_t job = rank->jobs[i];
+
         if (rank->seq[i] != seq)
             continue;
         rank->count--;
@@ -209,8 +288,9 @@ static void take_done(pal_rank_t *rank, int64_t seq)
                 (size_t)(rank->count - i) * sizeof *rank->seq);
         memmove(rank->jobs + i, rank->jobs + i + 1,
                 (size_t)(rank->count - i) * sizeof *rank->jobs);
-        return;
+        return end_job(coordinator, rank, &job, err);
     }
+    return PAL_OK;
 }
 
 /* 1 if what the message names exists. */
@@ -240,10 +320,9 @@ int pal_coordinator_handle(pal_coordinator_t *coordinator, int rank,
     coordinator->changed |= message->kind != PAL_MSG_BEAT;
     switch (message->kind) {
     case PAL_MSG_ROW:
-        return take_row(coordinator, message, body, err);
+        return take_row(coordinator, rank, message, body, err);
     case PAL_MSG_DONE:
-        take_done(from, message->seq);
-        return PAL_OK;
+        return take_done(coordinator, from, message->seq, err);
     case PAL_MSG_HALT:
         if (message->state != PAL_OK)
             pal_progress_say(coordinator->progress,

@@ -42,7 +42,8 @@ struct pal_worker {
     void *lab;
     uint8_t *record, *bits, *fold_bits, *fold_bits_before;
     int32_t base, unlearned;  /* held; -1 */
-    int32_t failed;           /* unlearned row that could not be made; -1 */
+    int32_t diverged;         /* unlearned row that did: again it would too; -1 */
+    pal_error_t why;          /* it did */
     pal_model_result_t model; /* of the unlearned model held */
     pal_error_t broken;       /* why there is no lab */
 
@@ -157,6 +158,9 @@ static int get_unlearned(pal_worker_t *worker, int32_t row)
     if (worker->unlearned == row)
         return PAL_OK;
     worker->unlearned = -1;
+    if (worker->diverged == row)
+        return post_row(worker, PAL_TABLE_UNLEARNED, row, PAL_EDIVERGE, NULL,
+                        worker->why.text, clock_seconds(CLOCK_MONOTONIC));
     rc = get_base(worker, base);
     if (rc != PAL_OK || worker->base != base)
         return rc;
@@ -167,6 +171,10 @@ static int get_unlearned(pal_worker_t *worker, int32_t row)
     rc = worker->compute->unlearn(worker->lab, row, &worker->model, &err);
     if (rc == PAL_OK)
         worker->unlearned = row;
+    if (rc == PAL_EDIVERGE) {
+        worker->diverged = row;
+        worker->why = err;
+    }
     return post_row(worker, PAL_TABLE_UNLEARNED, row, rc, &outcome, err.text, start);
 }
 
@@ -219,13 +227,10 @@ static int run_job(pal_worker_t *worker, const pal_job_t *job)
         return fail_job(worker, job, rc);
     if (job->base >= 0)
         return run_base(worker, job->base);
-    if (worker->failed == job->unlearned)
-        return PAL_OK; /* its trials are failed rows already */
     rc = get_unlearned(worker, job->unlearned);
-    worker->failed = worker->unlearned == job->unlearned ? -1 : job->unlearned;
-    return rc == PAL_OK && worker->failed < 0 && job->trial >= 0
-               ? run_trial(worker, job->trial)
-               : rc;
+    if (rc != PAL_OK || worker->unlearned != job->unlearned || job->trial < 0)
+        return rc;
+    return run_trial(worker, job->trial);
 }
 
 static void *compute_thread(void *argument)
@@ -313,7 +318,7 @@ int pal_worker_create(pal_plan_t *plan, const pal_compute_t *compute, const char
     worker->transport = transport;
     worker->stop = stop;
     worker->last = &worker->first;
-    worker->base = worker->unlearned = worker->failed = -1;
+    worker->base = worker->unlearned = worker->diverged = -1;
     worker->heard = -1;
     gethostname(worker->host, sizeof worker->host - 1);
     pthread_mutex_init(&worker->mutex, NULL);

@@ -3,11 +3,13 @@
  * file.
  *
  *   sweep_sim FILE [config=PATH | seeds=N coefficients=N] [ms=N] [lease=S] [trouble=1]
- *             [quiet=1] [starve=TABLE]
+ *             [quiet=1] [starve=TABLE] [cannot=TABLE [from=RANK] [times=N] [diverge=1]]
  *
  * config: a config file; otherwise a small plan of that size. ms: milliseconds a trial
  * takes. trouble: some models and trials fail or diverge. starve: no memory to send the
- * first row of that table. */
+ * first row of that table. cannot: ranks from that one on (1) have no memory, the first
+ * N times (always), to make models of that table, nor can they load bases then; with
+ * diverge=1 they get infinite weights instead. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,8 @@
 
 static double trial_ms = 5;
 static int trouble;
-static const char *starve = "";
+static const char *starve = "", *cannot = "";
+static int from = 1, times = 1 << 30, diverge;
 
 /* Refuse the next letter of a thread (linked with --wrap=malloc). */
 static _Thread_local int refuse;
@@ -38,6 +41,22 @@ void *__wrap_malloc(size_t n)
         return NULL;
     }
     return __real_malloc(n);
+}
+
+static int has_met(pal_table_t table)
+{
+    int rank;
+
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    return rank >= from && strcmp(cannot, pal_table_path(table) + 1) == 0 && times > 0;
+}
+
+static int meet_limit(pal_table_t table, pal_error_t *err)
+{
+    if (!has_met(table))
+        return PAL_OK;
+    times--;
+    return PAL_FAIL(err, diverge ? PAL_EDIVERGE : PAL_ENOMEM, "made to be unable");
 }
 
 static void meet_hunger(pal_table_t table)
@@ -122,6 +141,8 @@ static int sim_base(void *lab, int32_t row, pal_model_result_t *result,
     int rc = take_time(sim, 4 * trial_ms, err);
 
     if (rc == PAL_OK)
+        rc = meet_limit(PAL_TABLE_BASE, err);
+    if (rc == PAL_OK)
         rc = meet_trouble(key, 6, err);
     if (rc != PAL_OK)
         return rc;
@@ -146,7 +167,7 @@ static int sim_load(void *lab, int32_t row, pal_error_t *err)
     int good;
 
     cache_name(sim->plan, sim->cache, row, name, sizeof name);
-    file = fopen(name, "rb");
+    file = has_met(PAL_TABLE_BASE) ? NULL : fopen(name, "rb");
     if (!file)
         return PAL_FAIL(err, PAL_ENOENT, "no %s", name);
     good = fread(&key, sizeof key, 1, file) == 1 &&
@@ -176,6 +197,8 @@ static int sim_unlearn(void *lab, int32_t row, pal_model_result_t *result,
     if (sim->base != sim->plan->unlearned[row].base)
         return PAL_FAIL(err, PAL_EINVAL, "not the base of %d", row);
     rc = take_time(sim, 2 * trial_ms, err);
+    if (rc == PAL_OK)
+        rc = meet_limit(PAL_TABLE_UNLEARNED, err);
     if (rc == PAL_OK)
         rc = meet_trouble(key, 12, err);
     if (rc != PAL_OK)
@@ -241,6 +264,14 @@ static int take_options(int argc, char **argv, options_t *options, pal_error_t *
             trouble = atoi(value);
         else if (strncmp(argv[i], "starve=", 7) == 0)
             starve = value;
+        else if (strncmp(argv[i], "cannot=", 7) == 0)
+            cannot = value;
+        else if (strncmp(argv[i], "from=", 5) == 0)
+            from = atoi(value);
+        else if (strncmp(argv[i], "times=", 6) == 0)
+            times = atoi(value);
+        else if (strncmp(argv[i], "diverge=", 8) == 0)
+            diverge = atoi(value);
         else if (strncmp(argv[i], "quiet=", 6) == 0)
             options->sweep.quiet = atoi(value);
         else

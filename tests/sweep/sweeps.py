@@ -7,6 +7,8 @@ cache    a base model missing from the cache, another one damaged: made again.
 lost     a rank dies under --enable-recovery: the others do its work.
 disk     no room for the file: nothing is left; a write that fails later: exit 1, the
          file is intact.
+able     a rank cannot make again a model that has a row: others do its work.
+unable   no rank can: the trials fail, one by one.
 starve   no memory to send a row: the sweep stops, and the same command goes on.
 stop     SIGUSR1: exit 75, and the same command goes on.
 kills    N times SIGKILL of a rank, of rank 0, of all or of mpirun at a random moment,
@@ -17,6 +19,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,6 +222,62 @@ def test_disk():
     assert 0 < (states("later.h5") == 1).sum() < 40
     run(2, "later.h5", "ms=1")
     assert_same("whole.h5", "later.h5")
+
+
+def undo(path, *tables):
+    """Make these rows pending."""
+    with h5py.File(path, "r+") as file:
+        for table in tables:
+            file[table]["state"][:] = 0
+
+
+def empty_cache():
+    for name in os.listdir("cache"):
+        os.unlink(os.path.join("cache", name))
+
+
+def test_able():
+    run(0, "whole.h5", "ms=1")
+    shutil.copy("whole.h5", "some.h5")
+    for table in ("base", "unlearned"):
+        for how in ("diverge=0", "diverge=1"):
+            undo("some.h5", "trials")
+            said = run(3, "some.h5", "ms=5", f"cannot={table}", how)
+            assert re.search(rf"rank [12] .* cannot make what is made already.*: {table} ", said), said
+            assert_same("whole.h5", "some.h5")
+    # Bases that one rank can neither read nor train, and nobody else has trained yet.
+    undo("some.h5", "trials", "unlearned")
+    empty_cache()
+    run(3, "some.h5", "ms=5", "cannot=base")
+    assert_same("whole.h5", "some.h5")
+
+
+def test_unable():
+    run(0, "whole.h5", "ms=1")
+    shutil.copy("whole.h5", "none.h5")
+    for ranks in (1, 3):
+        # One failure is that of one trial.
+        undo("none.h5", "trials")
+        run(ranks, "none.h5", "ms=1", "cannot=unlearned", "from=0", "times=1",
+            expect=1 if ranks == 1 else 0)
+        assert (states("none.h5") != 1).sum() == (ranks == 1)
+        # A model can be made after all, of a base that could not.
+        undo("none.h5", "unlearned")
+        empty_cache()
+        run(ranks, "none.h5", "ms=1", "cannot=base", "from=0", "times=1")
+        assert (states("none.h5", "unlearned") == 1).all()
+        run(2, "none.h5", "ms=1")
+        for table, lost in (("unlearned", ("trials",)), ("base", ("trials",)),
+                            ("base", ("trials", "unlearned"))):
+            undo("none.h5", *lost)
+            empty_cache()
+            run(ranks, "none.h5", "ms=1", f"cannot={table}", "from=0", expect=1)
+            for name in TABLES:
+                assert (states("none.h5", name) == (2 if name in lost else 1)).all(), name
+            for error in texts("none.h5", "trials", "error"):
+                assert error.startswith(f"{table} ") and "made to be unable" in error, error
+            run(2, "none.h5", "ms=1")
+            assert_same("whole.h5", "none.h5")
 
 
 def test_starve():

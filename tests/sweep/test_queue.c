@@ -204,6 +204,64 @@ static void a_lost_rank_gives_back(void **unused)
     pal_queue_destroy(queue);
 }
 
+static void refuse(pal_queue_t *queue, int32_t rank, pal_table_t table, int32_t row)
+{
+    assert_int_equal(pal_queue_refuse(queue, rank, table, row, NULL), PAL_OK);
+}
+
+static void what_a_rank_refuses_is_for_others(void **unused)
+{
+    pal_queue_t *queue = full_queue(2);
+
+    (void)unused;
+    pal_queue_start(queue);
+    refuse(queue, 0, PAL_TABLE_BASE, 1);
+    assert_job(queue, 0, 0, 0, -1, -1); /* though 1 is the longer */
+    assert_job(queue, 1, 0, 1, -1, -1); /* and still there */
+    done_base(queue, 0);
+    done_base(queue, 1);
+    refuse(queue, 0, PAL_TABLE_UNLEARNED, 2);
+    assert_job(queue, 0, 0, -1, 1, 4); /* the longest of base 0 but 2 */
+    assert_job(queue, 1, 0, -1, 5, 20);
+    refuse(queue, 0, PAL_TABLE_UNLEARNED, 1);
+    pal_queue_return(queue, &(pal_job_t){-1, 1, 4});
+    assert_job(queue, 0, 0, -1, 0, 0); /* it does not keep the model it held */
+    refuse(queue, 0, PAL_TABLE_UNLEARNED, 0);
+    pal_queue_return(queue, &(pal_job_t){-1, 0, 0});
+    assert_none(queue, 0, 0); /* not even a share of 5 */
+    for (int32_t i = 21; i < 24; i++)
+        assert_job(queue, 1, 0, -1, 5, i);
+    assert_true(pal_queue_able(queue, &(pal_job_t){-1, 2, 8}));
+    pal_queue_destroy(queue);
+}
+
+static void what_all_refuse_all_may_try(void **unused)
+{
+    const pal_job_t base = {1, -1, -1}, trial = {-1, 3, 12};
+    pal_queue_t *queue = full_queue(2);
+
+    (void)unused;
+    pal_queue_start(queue);
+    assert_true(pal_queue_able(queue, &base));
+    refuse(queue, 0, PAL_TABLE_BASE, 1);
+    assert_true(pal_queue_able(queue, &base));
+    assert_true(pal_queue_able(queue, &trial));
+    refuse(queue, 1, PAL_TABLE_BASE, 1);
+    assert_false(pal_queue_able(queue, &base));
+    assert_false(pal_queue_able(queue, &trial)); /* which stands on it */
+    assert_true(pal_queue_able(queue, &(pal_job_t){-1, 2, 8}));
+    assert_job(queue, 0, 0, 1, -1, -1);
+    assert_job(queue, 0, 0, 0, -1, -1);
+    done_base(queue, 0);
+    refuse(queue, 0, PAL_TABLE_UNLEARNED, 2);
+    assert_job(queue, 0, 0, -1, 1, 4);
+    pal_queue_forget(queue, 1); /* it could have */
+    assert_false(pal_queue_able(queue, &(pal_job_t){-1, 2, 8}));
+    pal_queue_forget(queue, 0);
+    assert_job(queue, 0, 0, -1, 2, 8);
+    pal_queue_destroy(queue);
+}
+
 /* As when the floors of later bases stand on the first. */
 static void models_of_a_base_need_not_be_neighbours(void **unused)
 {
@@ -298,11 +356,19 @@ static void everything_is_done_once_nothing_is_lost_for_good(void **unused)
             } else if (count[rank] < 2 &&
                        pal_queue_next(queue, rank, count[rank] > 0, &job)) {
                 held[rank][count[rank]++] = job;
-            } else if (count[rank] > 0) { /* done */
+            } else if (count[rank] > 0) { /* done, or unable */
+                int unable = pal_rng_below(&rng, 20) == 0;
+
                 job = held[rank][0];
                 held[rank][0] = held[rank][1];
                 count[rank]--;
-                if (job.base >= 0)
+                if (unable)
+                    refuse(queue, rank,
+                           job.base >= 0 ? PAL_TABLE_BASE : PAL_TABLE_UNLEARNED,
+                           job.base >= 0 ? job.base : job.unlearned);
+                if (unable && pal_queue_able(queue, &job))
+                    pal_queue_return(queue, &job);
+                else if (job.base >= 0)
                     done_base(queue, job.base);
                 else if (job.trial >= 0)
                     done_trial(queue, job.trial);
@@ -327,6 +393,8 @@ int main(void)
         cmocka_unit_test(nobody_hoards_the_last_jobs),
         cmocka_unit_test(sharing_must_pay),
         cmocka_unit_test(a_lost_rank_gives_back),
+        cmocka_unit_test(what_a_rank_refuses_is_for_others),
+        cmocka_unit_test(what_all_refuse_all_may_try),
         cmocka_unit_test(models_of_a_base_need_not_be_neighbours),
         cmocka_unit_test(nearly_a_million_bases),
         cmocka_unit_test(everything_is_done_once_nothing_is_lost_for_good),
