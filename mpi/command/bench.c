@@ -261,7 +261,9 @@ static int run_threads(bench_t *bench, int part, pal_error_t *err)
     bench->used = 1;
     for (;;) {
         pal_threads_set(bench->used);
-        rc = work[part](bench, err);
+        rc = pal_gemm_prepare(err);
+        if (rc == PAL_OK)
+            rc = work[part](bench, err);
         if (rc != PAL_OK || bench->used >= (int)bench->threads)
             return rc;
         bench->used = (int)bench->threads;

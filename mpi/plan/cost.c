@@ -7,6 +7,7 @@
 
 #include "base/shelf.h"
 #include "eval/choice.h"
+#include "kernel/gemm.h"
 #include "kernel/threads.h"
 #include "model/loss.h"
 #include "plan/queue.h"
@@ -117,11 +118,14 @@ int pal_cost_rate(const pal_plan_t *plan, int32_t base, double *rate, pal_error_
     stopwatch_t watch = {0};
     pal_pool_t pool = {0};
     double seconds = 0;
-    int rc = pal_base_layout(ground, &spec, &layout, err);
+    int rc;
 
     if (spec.pretrain.recipe.batch > MOST_BATCH)
         spec.pretrain.recipe.batch = MOST_BATCH;
     pal_threads_set(1);
+    rc = pal_gemm_prepare(err);
+    if (rc == PAL_OK)
+        rc = pal_base_layout(ground, &spec, &layout, err);
     if (rc == PAL_OK)
         rc = pal_pool_pretrain(ground, &spec, &pool, err);
     if (rc == PAL_OK)

@@ -15,7 +15,7 @@
 
 #include "plan/plan.h"
 
-/* All slots required. A lab belongs to one thread and holds one base and one unlearned
+/* All slots required. A lab is used by one thread and holds one base and one unlearned
  * model, the last ones made. The bits of results are zeroed buffers of
  * plan->forget_bytes or plan->fold_bytes. A slot returns PAL_OK, PAL_ESTOP (soon after
  * *stop became nonzero), PAL_EDIVERGE, or what failed. */

@@ -45,7 +45,6 @@ struct pal_worker {
     int32_t diverged;         /* unlearned row that did: again it would too; -1 */
     pal_error_t why;          /* it did */
     pal_model_result_t model; /* of the unlearned model held */
-    pal_error_t broken;       /* why there is no lab */
 
     /* The main thread's own. */
     pthread_t thread;
@@ -196,35 +195,10 @@ static int run_trial(pal_worker_t *worker, int32_t row)
     return post_row(worker, PAL_TABLE_TRIALS, row, rc, &outcome, err.text, start);
 }
 
-static int make_lab(pal_worker_t *worker)
-{
-    int rc = PAL_OK;
-
-    if (!worker->lab)
-        rc = worker->compute->create(worker->plan, worker->cache, worker->stop,
-                                     &worker->lab, &worker->broken);
-    return rc;
-}
-
-/* A rank that cannot even begin fails the job's first row, which fails what depends on
- * it. */
-static int fail_job(pal_worker_t *worker, const pal_job_t *job, int rc)
-{
-    double now = clock_seconds(CLOCK_MONOTONIC);
-
-    if (job->base >= 0)
-        return post_row(worker, PAL_TABLE_BASE, job->base, rc, NULL,
-                        worker->broken.text, now);
-    return post_row(worker, PAL_TABLE_UNLEARNED, job->unlearned, rc, NULL,
-                    worker->broken.text, now);
-}
-
 static int run_job(pal_worker_t *worker, const pal_job_t *job)
 {
-    int rc = make_lab(worker);
+    int rc;
 
-    if (rc != PAL_OK)
-        return fail_job(worker, job, rc);
     if (job->base >= 0)
         return run_base(worker, job->base);
     rc = get_unlearned(worker, job->unlearned);
@@ -268,8 +242,6 @@ static void *compute_thread(void *argument)
     }
     worker->ended = 1;
     pthread_mutex_unlock(&worker->mutex);
-    if (worker->lab)
-        worker->compute->destroy(worker->lab);
     return NULL;
 }
 
@@ -285,6 +257,8 @@ static void free_worker(pal_worker_t *worker)
         free(letter);
         letter = next;
     }
+    if (worker->lab)
+        worker->compute->destroy(worker->lab);
     pthread_cond_destroy(&worker->wake);
     pthread_mutex_destroy(&worker->mutex);
     free(worker->record);
@@ -309,6 +283,7 @@ int pal_worker_create(pal_plan_t *plan, const pal_compute_t *compute, const char
                       pal_error_t *err)
 {
     pal_worker_t *worker = calloc(1, sizeof *worker);
+    int rc;
 
     if (!worker)
         return PAL_FAIL(err, PAL_ENOMEM, "a worker");
@@ -326,6 +301,13 @@ int pal_worker_create(pal_plan_t *plan, const pal_compute_t *compute, const char
     if (!make_buffers(worker)) {
         free_worker(worker);
         return PAL_FAIL(err, PAL_ENOMEM, "the buffers of a worker");
+    }
+    rc = compute->create(plan, cache, stop, &worker->lab, err);
+    if (rc != PAL_OK) {
+        rc = pal_context(err, rc, "rank %d on %s", pal_transport_rank(transport),
+                         worker->host);
+        free_worker(worker);
+        return rc;
     }
     if (pthread_create(&worker->thread, NULL, compute_thread, worker) != 0) {
         free_worker(worker);

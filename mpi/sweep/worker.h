@@ -8,8 +8,8 @@
 
 typedef struct pal_worker pal_worker_t;
 
-/* Starts the thread. Everything is borrowed; *stop is set by a signal or a STOP
- * message. */
+/* Makes the lab and starts the thread. Everything is borrowed; *stop is set by a signal
+ * or a STOP message. */
 PAL_MUST_CHECK
 int pal_worker_create(pal_plan_t *plan, const pal_compute_t *compute, const char *cache,
                       pal_transport_t *transport, atomic_int *stop, pal_worker_t **out,

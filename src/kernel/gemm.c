@@ -1,7 +1,10 @@
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+
 #include "kernel/gemm.h"
 
 #include <cblas.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "kernel/bf16.h"
 #include "kernel/onednn.h"
@@ -110,6 +113,46 @@ static void round_factors(product_t *p, float *room)
 static void start(void)
 {
     openblas_set_num_threads(1);
+}
+
+/* OpenBLAS maps a buffer (BUFFER_SIZE, a constant of its build; 32 << 22 on x86-64 and
+ * arm64) for each product that runs at the same time as others, and keeps it. Where it
+ * cannot, it tries again for ever, at full speed. Its functions for that are exported,
+ * though no header has them. */
+enum { BUFFER_MIB = 128, MOST_BUFFERS = 64 };
+void *blas_memory_alloc(int unused);
+void blas_memory_free(void *buffer);
+
+static void take_buffers(int n)
+{
+    void *buffers[MOST_BUFFERS];
+
+    for (int i = 0; i < n; i++)
+        buffers[i] = blas_memory_alloc(0);
+    for (int i = 0; i < n; i++)
+        blas_memory_free(buffers[i]);
+}
+
+int pal_gemm_prepare(pal_error_t *err)
+{
+    static int taken;
+    const int n = pal_threads() < MOST_BUFFERS ? pal_threads() : MOST_BUFFERS;
+    size_t bytes = (size_t)(n - taken) * BUFFER_MIB << 20;
+    void *room;
+
+    if (n <= taken)
+        return PAL_OK;
+    room =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return PAL_FAIL(err, PAL_ENOMEM,
+                        "no %zu MiB of address space for OpenBLAS, which takes %d MiB "
+                        "a thread: is there a limit (ulimit -v, VSizeFactor of Slurm)?",
+                        bytes >> 20, BUFFER_MIB);
+    munmap(room, bytes);
+    take_buffers(n);
+    taken = n;
+    return PAL_OK;
 }
 
 static void compute(const pal_gemm_t *how, product_t p)

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 typedef enum { PAL_FP32, PAL_BF16, PAL_PRECISIONS } pal_precision_t;
 extern const char *const pal_precision_names[PAL_PRECISIONS]; /* "fp32", "bf16" */
 
@@ -23,6 +25,12 @@ typedef struct {
     pal_precision_t precision;
     float *room; /* PAL_BF16: pal_gemm_room() of the largest product; borrowed */
 } pal_gemm_t;
+
+/* Take what the BLAS needs for pal_threads() threads, before the first product: what it
+ * does not get then, it waits for without end. Nothing if it has been taken. Not while
+ * a kernel runs. PAL_ENOMEM. */
+PAL_MUST_CHECK
+int pal_gemm_prepare(pal_error_t *err);
 
 /* Floats of room for the three products of a layer: the two largest of x, W and y. */
 size_t pal_gemm_room(pal_precision_t precision, int32_t n, int32_t in, int32_t out);

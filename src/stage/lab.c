@@ -4,13 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/gemm.h"
+
 int pal_lab_create(const atomic_int *stop, const char *folder, pal_lab_t **out,
                    pal_error_t *err)
 {
     pal_lab_t *lab = calloc(1, sizeof *lab);
+    int rc;
 
     if (!lab)
         return PAL_FAIL(err, PAL_ENOMEM, "lab");
+    rc = pal_gemm_prepare(err);
+    if (rc != PAL_OK) {
+        free(lab);
+        return rc;
+    }
     lab->stop = stop;
     pal_shelf_init(&lab->best, folder);
     *out = lab;

@@ -73,7 +73,8 @@ typedef struct pal_lab pal_lab_t;
 
 /* stop (NULL: never): nonzero makes a running stage return PAL_ESTOP soon. folder
  * (NULL: memory): where the weights that a run may end with are set aside
- * (base/shelf.h); both are borrowed. */
+ * (base/shelf.h); both are borrowed. Takes what products need (kernel/gemm.h):
+ * PAL_ENOMEM. */
 PAL_MUST_CHECK
 int pal_lab_create(const atomic_int *stop, const char *folder, pal_lab_t **out,
                    pal_error_t *err);

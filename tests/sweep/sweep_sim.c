@@ -8,8 +8,8 @@
  * config: a config file; otherwise a small plan of that size. ms: milliseconds a trial
  * takes. trouble: some models and trials fail or diverge. starve: no memory to send the
  * first row of that table. cannot: ranks from that one on (1) have no memory, the first
- * N times (always), to make models of that table, nor can they load bases then; with
- * diverge=1 they get infinite weights instead. */
+ * N times (always), to make models of that table, nor can they load bases then (with
+ * diverge=1 they get infinite weights instead), or to begin (cannot=lab). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@
 static double trial_ms = 5;
 static int trouble;
 static const char *starve = "", *cannot = "";
-static int from = 1, times = 1 << 30, diverge;
+static int rank, from = 1, times = 1 << 30, diverge;
 
 /* Refuse the next letter of a thread (linked with --wrap=malloc). */
 static _Thread_local int refuse;
@@ -43,17 +43,14 @@ void *__wrap_malloc(size_t n)
     return __real_malloc(n);
 }
 
-static int has_met(pal_table_t table)
+static int has_met(const char *what)
 {
-    int rank;
-
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    return rank >= from && strcmp(cannot, pal_table_path(table) + 1) == 0 && times > 0;
+    return rank >= from && strcmp(cannot, what) == 0 && times > 0;
 }
 
-static int meet_limit(pal_table_t table, pal_error_t *err)
+static int meet_limit(const char *what, pal_error_t *err)
 {
-    if (!has_met(table))
+    if (!has_met(what))
         return PAL_OK;
     times--;
     return PAL_FAIL(err, diverge ? PAL_EDIVERGE : PAL_ENOMEM, "made to be unable");
@@ -77,8 +74,12 @@ typedef struct {
 static int sim_create(pal_plan_t *plan, const char *cache, const atomic_int *stop,
                       void **lab, pal_error_t *err)
 {
-    sim_t *sim = calloc(1, sizeof *sim);
+    sim_t *sim;
+    int rc = meet_limit("lab", err);
 
+    if (rc != PAL_OK)
+        return rc;
+    sim = calloc(1, sizeof *sim);
     if (!sim)
         return PAL_FAIL(err, PAL_ENOMEM, "a lab");
     *sim = (sim_t){plan, cache, stop, -1, -1};
@@ -141,7 +142,7 @@ static int sim_base(void *lab, int32_t row, pal_model_result_t *result,
     int rc = take_time(sim, 4 * trial_ms, err);
 
     if (rc == PAL_OK)
-        rc = meet_limit(PAL_TABLE_BASE, err);
+        rc = meet_limit("base", err);
     if (rc == PAL_OK)
         rc = meet_trouble(key, 6, err);
     if (rc != PAL_OK)
@@ -167,7 +168,7 @@ static int sim_load(void *lab, int32_t row, pal_error_t *err)
     int good;
 
     cache_name(sim->plan, sim->cache, row, name, sizeof name);
-    file = has_met(PAL_TABLE_BASE) ? NULL : fopen(name, "rb");
+    file = has_met("base") ? NULL : fopen(name, "rb");
     if (!file)
         return PAL_FAIL(err, PAL_ENOENT, "no %s", name);
     good = fread(&key, sizeof key, 1, file) == 1 &&
@@ -198,7 +199,7 @@ static int sim_unlearn(void *lab, int32_t row, pal_model_result_t *result,
         return PAL_FAIL(err, PAL_EINVAL, "not the base of %d", row);
     rc = take_time(sim, 2 * trial_ms, err);
     if (rc == PAL_OK)
-        rc = meet_limit(PAL_TABLE_UNLEARNED, err);
+        rc = meet_limit("unlearned", err);
     if (rc == PAL_OK)
         rc = meet_trouble(key, 12, err);
     if (rc != PAL_OK)
@@ -328,6 +329,7 @@ int main(int argc, char **argv)
     if (argc < 2)
         return 2;
     MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     rc = run(argc, argv, &err);
     if (err.text[0])
         fprintf(stderr, "sweep_sim: %s\n", err.text);

@@ -8,6 +8,7 @@ lost     a rank dies under --enable-recovery: the others do its work.
 disk     no room for the file: nothing is left; a write that fails later: exit 1, the
          file is intact.
 able     a rank cannot make again a model that has a row: others do its work.
+begin    a rank that cannot even begin: nothing is computed, and one reason is given.
 unable   no rank can: the trials fail, one by one.
 starve   no memory to send a row: the sweep stops, and the same command goes on.
 stop     SIGUSR1: exit 75, and the same command goes on.
@@ -222,6 +223,16 @@ def test_disk():
     assert 0 < (states("later.h5") == 1).sum() < 40
     run(2, "later.h5", "ms=1")
     assert_same("whole.h5", "later.h5")
+
+
+def test_begin():
+    run(0, "whole.h5", "ms=1")
+    said = run(3, "none.h5", "ms=1", "cannot=lab", expect=1)
+    assert said.count("made to be unable") == 1 and "rank 1 on" in said, said
+    for table in TABLES:
+        assert (states("none.h5", table) == 0).all(), table
+    run(3, "none.h5", "ms=1")
+    assert_same("whole.h5", "none.h5")
 
 
 def undo(path, *tables):
