@@ -67,11 +67,17 @@ static int still_gaining(const pal_summary_cell_t *cell)
            2 * cell->tuning.gaining > cell->tuning.repetitions;
 }
 
-/* "!~x<^" */
+/* Diverged, and nothing is left to come that would count. */
+static int diverged(const pal_summary_cell_t *cell)
+{
+    return cell->trials[PAL_ROW_DIVERGED] > 0 && !incomplete(cell);
+}
+
+/* "!~<^", or x for ~ */
 static const char *mark_text(const pal_summary_cell_t *cell, char text[MARK_MAX])
 {
     snprintf(text, MARK_MAX, "%s%s%s%s%s", cell->damaged ? "!" : "",
-             incomplete(cell) ? "~" : "", cell->trials[PAL_ROW_DIVERGED] ? "x" : "",
+             incomplete(cell) ? "~" : "", diverged(cell) ? "x" : "",
              cell->ended_early ? "<" : "", still_gaining(cell) ? "^" : "");
     return text;
 }
@@ -105,7 +111,8 @@ static void print_leading(const widths_t *widths, const char *mark, const char *
     fprintf(out, "%-*s%-*s ", widths->mark, mark, widths->method, method);
     if (widths->variant)
         fprintf(out, "%-*s ", widths->variant, variant);
-    fprintf(out, "%*s  ", widths->coefficient, coefficient);
+    /* A fourth mark takes its place from the gap. */
+    fprintf(out, "%*s%*s", widths->coefficient, coefficient, 5 - widths->mark, "");
 }
 
 static void print_header(const widths_t *widths, FILE *out)
@@ -306,7 +313,7 @@ static seen_t look(const pal_summary_t *summary)
 
         seen.damaged |= cell->damaged;
         seen.partial |= incomplete(cell);
-        seen.diverged |= cell->trials[PAL_ROW_DIVERGED] > 0;
+        seen.diverged |= diverged(cell);
         seen.ended |= cell->ended_early > 0;
         seen.gaining |= still_gaining(cell);
         seen.untuned += cell->tuning.smallest_rate == cell->tuning.largest_rate;

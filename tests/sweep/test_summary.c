@@ -361,8 +361,8 @@ static void a_budget_that_ended_runs_is_marked(void **unused)
     assert_int_equal(find(&summary, "none", 0)->ended_early, 0);
     pal_summary_free(&summary);
     text = printed(pal_summary_print);
-    assert_non_null(strstr(text, "\n!~<^gd          10  0.00 "));
-    assert_non_null(strstr(text, "\n^   gd           1  0.33 "));
+    assert_non_null(strstr(text, "\n!~<^gd          10 0.00 "));
+    assert_non_null(strstr(text, "\n^   gd           1 0.33 "));
     assert_non_null(strstr(text, "\n< the retain budget ended unlearning"));
     assert_non_null(
         strstr(text, "\n  gd: its budget ended it after 248 of 250 steps at 10\n"));
